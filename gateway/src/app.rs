@@ -1,0 +1,60 @@
+//! The composition root: the only file that knows every part.
+//!
+//! A configuration becomes a [`Generation`]: a stack and the backends behind
+//! it. A reload builds the next one and swaps it in whole; what did not change
+//! (upstreams with their connections and processes, quotas, sessions, key
+//! sets) is carried over.
+
+mod assembly;
+mod generation;
+mod process;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use self::assembly::Assembly;
+use self::process::run;
+use crate::config::{Config, Source};
+use crate::telemetry::Telemetry;
+
+/// Exit code for a configuration that cannot be used.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// Runs the gateway until it is told to end.
+///
+/// # Errors
+///
+/// If the process cannot get what it needs: an address, a runtime, a file.
+pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
+    let config = match &source {
+        Source::BuiltIn { key, .. } => Config::built_in(key.sha256),
+        Source::File(path) => match Config::load(path) {
+            Ok(config) => config,
+            Err(faults) => {
+                let mut out = std::io::stderr().lock();
+                for fault in &faults {
+                    // Nobody may be there to read it.
+                    let _ = writeln!(out, "{fault}");
+                }
+                return Ok(ExitCode::from(BAD_CONFIGURATION));
+            }
+        },
+    };
+    let telemetry = Telemetry::install(config.log).context("the log cannot be set up")?;
+    // The one provider there is; a second call finds the first in place.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    for warning in &config.warnings {
+        tracing::warn!(fault = %warning, "questionable configuration");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+    let assembly = Arc::new(Assembly::new(telemetry.access_log()));
+    let ended = runtime.block_on(run(assembly, config, source));
+    // Tasks that do not end by themselves end here.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    drop(telemetry);
+    ended.map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,192 @@
+//! Builds a generation from a configuration.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::HeaderValue;
+use portcullis_policies::Limit;
+
+use super::generation::Generation;
+use crate::admin::Readiness;
+use crate::audit::{AuditLog, AuditSettings};
+use crate::auth::Authenticator;
+use crate::backends::settings::{TransportSettings, UpstreamSettings};
+use crate::backends::transport::Transport;
+use crate::backends::transport::demo::DemoTransport;
+use crate::backends::transport::http::HttpTransport;
+use crate::backends::transport::stdio::StdioTransport;
+use crate::backends::upstream::Upstream;
+use crate::backends::{Backend, Backends};
+use crate::config::Config;
+use crate::http_client::{HttpClient, http_client};
+use crate::mcp::session::{MAX_SESSIONS, Sessions};
+use crate::metrics::Metrics;
+use crate::middleware::decode::DecodeSettings;
+use crate::middleware::origin::{OriginSettings, WebOrigin};
+use crate::middleware::rate_limit::LimiterStore;
+use crate::middleware::respond::PublicOrigin;
+use crate::running::Running;
+use crate::stack::{self, Parts};
+use crate::telemetry::AccessLog;
+
+/// What outlives every configuration.
+pub(super) struct Assembly {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Readiness,
+    pub(super) running: Arc<Running>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) limiters: LimiterStore,
+    access_log: AccessLog,
+}
+
+// === impl Assembly ===
+
+impl Assembly {
+    pub(super) fn new(access_log: AccessLog) -> Self {
+        Self {
+            metrics: Arc::new(Metrics::new()),
+            readiness: Readiness::new(),
+            running: Arc::default(),
+            sessions: Arc::new(Sessions::new(MAX_SESSIONS)),
+            limiters: LimiterStore::default(),
+            access_log,
+        }
+    }
+
+    /// Builds what the configuration says, taking over from `last` what did
+    /// not change.
+    pub(super) fn generation(&self, config: &Config, last: Option<&Generation>) -> anyhow::Result<Generation> {
+        let client = http_client(needs_tls(config));
+        let upstreams = self.upstreams(config, last, &client)?;
+        let authenticator = match last.map(|last| &last.authenticator) {
+            Some((settings, authenticator)) if *settings == config.auth => Arc::clone(authenticator),
+            _ => Arc::new(
+                Authenticator::new(&config.auth, &client, Arc::clone(&self.metrics))
+                    .context("authentication cannot be set up")?,
+            ),
+        };
+        let audit = match (&config.audit, last.and_then(|last| last.audit.as_ref())) {
+            (None, _) => None,
+            (Some(settings), Some((old, log))) if settings == old => Some((settings.clone(), Arc::clone(log))),
+            (Some(settings), _) => Some((settings.clone(), open(settings)?)),
+        };
+        let separator: Arc<str> = config.separator.as_str().into();
+        let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
+        let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));
+        let public = config.public_url.as_ref();
+        let origin = public.map(|url| url.origin().ascii_serialization().into());
+        let parts = Parts {
+            metrics: Arc::clone(&self.metrics),
+            access_log: self.access_log.clone(),
+            audit: audit.as_ref().map(|(_, log)| Arc::clone(log)),
+            readiness: self.readiness.clone(),
+            running: Arc::clone(&self.running),
+            max_concurrent_requests: config.limits.max_concurrent_requests,
+            origin: PublicOrigin::new(origin),
+            network: Arc::new(config.network.clone()),
+            origins: Arc::new(origins(config)),
+            allowed_origins: config
+                .allowed_origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(&origin.to_string()).ok())
+                .collect(),
+            issuers: issuers(config),
+            authenticator: Arc::clone(&authenticator),
+            decode: DecodeSettings {
+                max_body_bytes: config.limits.max_body_bytes,
+                request_timeout: config.limits.request_timeout,
+                separator: Arc::clone(&separator),
+            },
+            sessions: Arc::clone(&self.sessions),
+            policies: Arc::clone(&config.policies),
+            quotas: Arc::new(self.limiters.quotas(
+                config.policies.limits(),
+                upstream_limits(config),
+                Arc::clone(&separator),
+            )),
+            backends,
+        };
+        Ok(Generation {
+            stack: stack::build(parts),
+            upstreams,
+            separator: config.separator.clone(),
+            authenticator: (config.auth.clone(), authenticator),
+            audit,
+        })
+    }
+
+    fn upstreams(
+        &self,
+        config: &Config,
+        last: Option<&Generation>,
+        client: &HttpClient,
+    ) -> anyhow::Result<HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>> {
+        let kept = last.filter(|last| last.separator == config.separator).map(|last| &last.upstreams);
+        let mut upstreams = HashMap::new();
+        for settings in &config.upstreams {
+            let backend = match kept.and_then(|kept| kept.get(&settings.name)) {
+                Some((old, backend)) if old == settings => Arc::clone(backend),
+                _ => self.start(settings, &config.separator, client)?,
+            };
+            upstreams.insert(Arc::clone(&settings.name), (settings.clone(), backend));
+        }
+        Ok(upstreams)
+    }
+
+    fn start(
+        &self,
+        settings: &UpstreamSettings,
+        separator: &str,
+        client: &HttpClient,
+    ) -> anyhow::Result<Arc<dyn Backend>> {
+        let transport: Arc<dyn Transport> = match &settings.transport {
+            TransportSettings::Http(http) => HttpTransport::new(http.clone(), client.clone()),
+            TransportSettings::Stdio(stdio) => {
+                StdioTransport::new(Arc::clone(&settings.name), stdio.clone(), settings.retry)
+            }
+            TransportSettings::Demo => DemoTransport::new(),
+        };
+        let upstream = Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics))
+            .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
+        Ok(upstream)
+    }
+}
+
+fn open(settings: &AuditSettings) -> anyhow::Result<Arc<AuditLog>> {
+    Ok(Arc::new(AuditLog::open(settings)?))
+}
+
+/// Whether anything is called over TLS.
+fn needs_tls(config: &Config) -> bool {
+    let is_https = |upstream: &UpstreamSettings| match &upstream.transport {
+        TransportSettings::Http(http) => http.url.scheme() == Some(&http::uri::Scheme::HTTPS),
+        TransportSettings::Stdio(_) | TransportSettings::Demo => false,
+    };
+    config.auth.fetches_over_tls() || config.upstreams.iter().any(is_https)
+}
+
+fn origins(config: &Config) -> OriginSettings {
+    OriginSettings {
+        allowed: config.allowed_origins.clone(),
+        public: config.public_url.as_ref().and_then(|url| WebOrigin::of(url).ok()),
+        loopback: config.listen.ip().is_loopback(),
+    }
+}
+
+fn issuers(config: &Config) -> (Vec<String>, Vec<String>) {
+    let issuers = config.auth.jwt.iter().map(|jwt| jwt.issuer.clone()).collect();
+    let mut scopes: Vec<String> = config.auth.jwt.iter().flat_map(|jwt| jwt.required_scopes.clone()).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    (issuers, scopes)
+}
+
+/// The limits of each upstream.
+fn upstream_limits(config: &Config) -> HashMap<Arc<str>, Vec<Arc<Limit>>> {
+    let mut limits: HashMap<Arc<str>, Vec<Arc<Limit>>> = HashMap::new();
+    for (upstream, limit) in &config.upstream_limits {
+        limits.entry(Arc::clone(upstream)).or_default().push(Arc::new(limit.clone()));
+    }
+    limits
+}

@@ -1,0 +1,182 @@
+//! The process from its listeners to its end.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::assembly::Assembly;
+use super::generation::{Current, Generation};
+use crate::admin::{Admin, Phase};
+use crate::backends::Backend;
+use crate::config::{Config, Reloads, Source};
+use crate::listener::{self, Drain, ListenerSettings, TlsAcceptor};
+use crate::mcp::session::IDLE_TIMEOUT;
+
+/// How often what is idle is looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// How long connections without a request may take to close at the end.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+/// How long upstreams may take to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Serves until SIGTERM or SIGINT, then drains.
+pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source) -> anyhow::Result<()> {
+    // Caught before anything listens, so that an early one is not lost.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let tls = config.tls.clone().map(TlsAcceptor::load).transpose().context("TLS cannot be set up")?;
+    let main = listener::bind("main", config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+    let admin = listener::bind("admin", config.admin_listen)
+        .with_context(|| format!("cannot listen on {}", config.admin_listen))?;
+    let addresses = (main.local_addr()?, admin.local_addr()?);
+    let generation = assembly.generation(&config, None)?;
+    let current = Arc::new(ArcSwap::from_pointee(generation));
+
+    let settings = ListenerSettings {
+        max_connections: config.limits.max_concurrent_requests.saturating_mul(4),
+        drain_timeout: LAST_GRACE,
+        ..ListenerSettings::default()
+    };
+    let (drain, signal) = Drain::new();
+    let serving = tokio::spawn(listener::serve(
+        main,
+        tls.clone(),
+        settings.clone(),
+        Current(Arc::clone(&current)),
+        signal.clone(),
+    ));
+    let admin_service = Admin::new(Arc::clone(&assembly.metrics), assembly.readiness.clone());
+    let serving_admin = tokio::spawn(listener::serve(admin, None, settings, admin_service, signal));
+    if let Some(tls) = tls {
+        tokio::spawn(tls.keep_current());
+    }
+    tokio::spawn(sweep(Arc::clone(&assembly)));
+    tokio::spawn(hang_up(Arc::clone(&current)));
+    assembly.readiness.enter(Phase::Ready);
+    introduce(&source, addresses);
+
+    let reloading = reload(Arc::clone(&assembly), Arc::clone(&current), &config, source);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        failed = reloading => failed?,
+    }
+
+    tracing::info!("draining");
+    assembly.readiness.enter(Phase::Draining);
+    if tokio::time::timeout(config.limits.drain_timeout, assembly.running.ended()).await.is_err() {
+        tracing::warn!("requests still run after the drain timeout and are ended");
+    }
+    drain.start();
+    // They end within their own grace.
+    let _ = tokio::join!(serving, serving_admin);
+    let last = current.load_full();
+    let closing = last.upstreams.values().map(|(_, backend)| backend.close());
+    if tokio::time::timeout(CLOSE_TIMEOUT, futures_util::future::join_all(closing)).await.is_err() {
+        tracing::warn!("an upstream did not end in time");
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Says how to reach a gateway that has no file.
+fn introduce(source: &Source, (main, admin): (SocketAddr, SocketAddr)) {
+    if let Source::BuiltIn { key, banner } = source {
+        // Nobody may be there to read it.
+        let _ = write!(std::io::stdout().lock(), "{}", banner(main, admin, key.text.expose()));
+    }
+}
+
+/// Takes each good configuration whole and keeps the last good one.
+async fn reload(
+    assembly: Arc<Assembly>,
+    current: Arc<ArcSwap<Generation>>,
+    first: &Config,
+    source: Source,
+) -> anyhow::Result<()> {
+    let Source::File(path) = source else { return std::future::pending().await };
+    let mut reloads = Reloads::of(path, first).context("changes of the configuration cannot be noticed")?;
+    loop {
+        let config = match reloads.next().await {
+            Ok(config) => config,
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!(%fault, "the changed configuration has a fault");
+                }
+                tracing::error!("the changed configuration is not taken; the last good one stays");
+                assembly.metrics.config_reload(false);
+                continue;
+            }
+        };
+        for warning in &config.warnings {
+            tracing::warn!(fault = %warning, "questionable configuration");
+        }
+        warn_of_restart(first, &config);
+        let last = current.load_full();
+        match assembly.generation(&config, Some(&last)) {
+            Ok(generation) => {
+                current.store(Arc::new(generation));
+                assembly.metrics.config_reload(true);
+                tracing::info!("the changed configuration is in force");
+                retire(&last, &current.load(), config.limits.drain_timeout);
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the changed configuration is not taken; the last good one stays"
+                );
+                assembly.metrics.config_reload(false);
+            }
+        }
+    }
+}
+
+/// Says what a reload does not change.
+fn warn_of_restart(first: &Config, now: &Config) {
+    let fixed = [
+        ("listen", first.listen == now.listen),
+        ("admin.listen", first.admin_listen == now.admin_listen),
+        ("tls", first.tls == now.tls),
+        ("telemetry.log", first.log == now.log),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, same)| !same) {
+        tracing::warn!(key, "takes effect with a restart only");
+    }
+}
+
+/// Closes the upstreams that the new generation does not have, once the calls
+/// that the last one began have had their time.
+fn retire(last: &Generation, now: &Generation, drain_timeout: Duration) {
+    let is_kept = |old: &Arc<dyn Backend>| now.upstreams.values().any(|(_, new)| Arc::ptr_eq(old, new));
+    for (_, backend) in last.upstreams.values().filter(|(_, backend)| !is_kept(backend)) {
+        let backend = Arc::clone(backend);
+        tokio::spawn(async move {
+            tokio::time::sleep(drain_timeout).await;
+            backend.close().await;
+        });
+    }
+}
+
+/// SIGHUP also means that the audit log was moved away.
+async fn hang_up(current: Arc<ArcSwap<Generation>>) {
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+    while hang_up.recv().await.is_some() {
+        if let Some((_, audit)) = &current.load().audit {
+            audit.reopen();
+        }
+    }
+}
+
+/// Ends what is idle.
+async fn sweep(assembly: Arc<Assembly>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        assembly.limiters.sweep();
+        assembly.metrics.sessions(assembly.sessions.sweep(IDLE_TIMEOUT));
+    }
+}

@@ -1,0 +1,114 @@
+//! Whatever serves a tool: upstream MCP servers, and what lives in this process.
+
+pub mod answer;
+pub mod settings;
+pub mod tool;
+pub mod transport;
+pub mod upstream;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::mcp::request::McpRequest;
+use crate::rejection::{Rejection, UpstreamFailure};
+use answer::Answer;
+use tool::{Tool, ToolList};
+
+/// Something that has tools and runs them.
+///
+/// The router knows nothing else of what stands behind it. An upstream is
+/// one; a model that answers `chat` in this process is another.
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// Its name in the configuration.
+    fn name(&self) -> &Arc<str>;
+
+    /// Its tools as last seen, without waiting; `None` while never seen.
+    fn known_tools(&self) -> Option<Arc<ToolList>>;
+
+    /// Its tools.
+    ///
+    /// # Errors
+    ///
+    /// If they are not known by the deadline.
+    fn tools(&self, deadline: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>>;
+
+    /// A tool by its full name, looked for anew where it is not known.
+    ///
+    /// # Errors
+    ///
+    /// If the backend's tools are not known by the deadline.
+    fn find<'a>(
+        &'a self,
+        full_name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>>;
+
+    /// Runs a tool.
+    ///
+    /// # Errors
+    ///
+    /// If the call is refused, or fails before anything was answered.
+    fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> BoxFuture<'static, Result<Answer, Rejection>>;
+
+    /// A client with a handshake no longer waits for the request of this id
+    /// (as JSON) in its session.
+    fn cancel(&self, session: u128, id: &str);
+
+    /// A client's session ended.
+    fn session_ended(&self, session: u128) -> BoxFuture<'_, ()>;
+
+    /// Ends connections, sessions and processes.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The backends of a configuration, and how tool names lead to them.
+#[derive(Debug)]
+pub struct Backends {
+    /// In configured order.
+    all: Vec<Arc<dyn Backend>>,
+    by_name: HashMap<Arc<str>, Arc<dyn Backend>>,
+    separator: Arc<str>,
+}
+
+// === impl Backends ===
+
+impl Backends {
+    /// Backends in the order in which their tools are listed.
+    #[must_use]
+    pub fn new(all: Vec<Arc<dyn Backend>>, separator: Arc<str>) -> Self {
+        let by_name = all.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
+        Self { all, by_name, separator }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<dyn Backend>] {
+        &self.all
+    }
+
+    /// The backend of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<dyn Backend>> {
+        self.by_name.get(name)
+    }
+
+    /// The backend that a tool's full name points to: that before the first
+    /// separator, or one whose only tool it is.
+    #[must_use]
+    pub fn of_tool(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
+        match full_name.split_once(&*self.separator) {
+            Some((name, _)) => self.named(name),
+            None => self.named(full_name),
+        }
+    }
+
+    /// A tool that is known without asking anybody.
+    #[must_use]
+    pub fn known_tool(&self, full_name: &str) -> Option<Arc<Tool>> {
+        self.of_tool(full_name)?.known_tools()?.get(full_name).cloned()
+    }
+}

@@ -1,0 +1,250 @@
+//! A tool as an upstream defines it, and as we show it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde_json::value::RawValue;
+
+use super::settings::ToolSelection;
+use crate::mcp::arguments::ArgumentsSchema;
+use crate::mcp::json::{Members, push_string};
+use crate::mcp::mirror::MirroredParameter;
+
+/// Names longer than this are cut: model vendors take no more.
+const MAX_NAME_CHARS: usize = 64;
+
+/// One tool.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its full name, `UPSTREAM__TOOL`: what policies, limits and metrics know.
+    pub full_name: Arc<str>,
+    /// Its name where the path already names the upstream.
+    pub short_name: String,
+    /// Its name at the upstream.
+    pub upstream_name: String,
+    /// The upstream.
+    pub upstream: Arc<str>,
+    /// Its definition as JSON, under its full name.
+    pub definition: String,
+    /// Its definition as JSON, under its short name.
+    pub short_definition: String,
+    /// The arguments that a stateless request repeats in headers.
+    pub mirrored: Vec<MirroredParameter>,
+    input_schema: Option<Box<RawValue>>,
+    compiled: OnceLock<ArgumentsSchema>,
+}
+
+/// The tools of one upstream.
+#[derive(Debug, Default)]
+pub struct ToolList {
+    /// In the upstream's order.
+    pub tools: Vec<Arc<Tool>>,
+    by_full_name: HashMap<Arc<str>, usize>,
+}
+
+/// Turns an upstream's definitions into tools.
+#[derive(Debug)]
+pub struct ToolNaming {
+    upstream: Arc<str>,
+    prefix: String,
+    selection: ToolSelection,
+    include: GlobSet,
+    exclude: GlobSet,
+}
+
+// === impl Tool ===
+
+impl Tool {
+    /// The schema of its arguments, compiled at the first use.
+    pub fn arguments_schema(&self) -> &ArgumentsSchema {
+        self.compiled
+            .get_or_init(|| ArgumentsSchema::compile(self.input_schema.as_ref().map_or("{}", |schema| schema.get())))
+    }
+}
+
+// === impl ToolList ===
+
+impl ToolList {
+    /// Gathers tools; of two with one name the first stays.
+    #[must_use]
+    pub fn new(found: impl IntoIterator<Item = Tool>) -> Self {
+        let mut list = Self::default();
+        for tool in found {
+            if let std::collections::hash_map::Entry::Vacant(entry) =
+                list.by_full_name.entry(Arc::clone(&tool.full_name))
+            {
+                entry.insert(list.tools.len());
+                list.tools.push(Arc::new(tool));
+            }
+        }
+        list
+    }
+
+    /// The tool of this full name.
+    #[must_use]
+    pub fn get(&self, full_name: &str) -> Option<&Arc<Tool>> {
+        self.by_full_name.get(full_name).map(|index| &self.tools[*index])
+    }
+}
+
+// === impl ToolNaming ===
+
+impl ToolNaming {
+    /// The naming of an upstream's tools.
+    ///
+    /// # Errors
+    ///
+    /// If a glob of the selection is malformed.
+    pub fn new(upstream: Arc<str>, separator: &str, selection: ToolSelection) -> Result<Self, globset::Error> {
+        let globs = |patterns: &[String]| {
+            let mut set = GlobSetBuilder::new();
+            for pattern in patterns {
+                set.add(Glob::new(pattern)?);
+            }
+            set.build()
+        };
+        Ok(Self {
+            prefix: format!("{upstream}{separator}"),
+            include: globs(&selection.include)?,
+            exclude: globs(&selection.exclude)?,
+            upstream,
+            selection,
+        })
+    }
+
+    /// The tool of a definition; `None` where the selection hides it, and
+    /// where the definition is not one that may be shown.
+    #[must_use]
+    pub fn tool(&self, definition: &RawValue) -> Option<Tool> {
+        let (mut name, mut schema) = (None, None);
+        Members::for_each(definition.get(), |key, value| {
+            match key.as_ref() {
+                "name" => name = serde_json::from_str::<String>(value.get()).ok(),
+                "inputSchema" => schema = Some(value.to_owned()),
+                _ => {}
+            }
+            true
+        })
+        .ok()?;
+        let upstream_name = name.filter(|name| !name.is_empty())?;
+        if !self.include.is_match(&upstream_name) || self.exclude.is_match(&upstream_name) {
+            return None;
+        }
+        let mirrored = match schema.as_deref().map(|schema: &RawValue| serde_json::from_str(schema.get())) {
+            Some(Ok(schema)) => match MirroredParameter::of_schema(&schema) {
+                Ok(mirrored) => mirrored,
+                Err(reason) => {
+                    tracing::warn!(upstream = %self.upstream, reason, "a tool with an invalid schema is hidden");
+                    return None;
+                }
+            },
+            _ => Vec::new(),
+        };
+        let short_name = self.selection.rename.get(&upstream_name).unwrap_or(&upstream_name).clone();
+        let full_name = bounded(format!("{}{short_name}", self.prefix));
+        Some(Tool {
+            definition: renamed(definition, &full_name)?,
+            short_definition: renamed(definition, &short_name)?,
+            full_name: full_name.into(),
+            short_name,
+            upstream_name,
+            upstream: Arc::clone(&self.upstream),
+            mirrored,
+            input_schema: schema,
+            compiled: OnceLock::new(),
+        })
+    }
+}
+
+/// The definition with another name, all else as it was written.
+fn renamed(definition: &RawValue, name: &str) -> Option<String> {
+    let text = definition.get();
+    let mut quoted = String::with_capacity(name.len() + 2);
+    push_string(&mut quoted, name);
+    let mut span = None;
+    Members::for_each(text, |key, value| {
+        if key == "name" {
+            span = Some(crate::mcp::splice::Span::of(value.get(), text));
+        }
+        true
+    })
+    .ok()?;
+    let span = span?;
+    Some(format!("{}{quoted}{}", &text[..span.start()], &text[span.end()..]))
+}
+
+/// A name of at most [`MAX_NAME_CHARS`]: a longer one keeps its beginning and
+/// ends in a hash of the whole, so that it stays the same and distinct.
+fn bounded(name: String) -> String {
+    if name.chars().count() <= MAX_NAME_CHARS {
+        return name;
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
+    let hash: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = name.chars().take(MAX_NAME_CHARS - 9).collect();
+    format!("{kept}_{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naming(selection: ToolSelection) -> ToolNaming {
+        ToolNaming::new("crm".into(), "__", selection).unwrap()
+    }
+
+    fn definition(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn only_the_name_of_a_definition_changes() {
+        let tool = naming(ToolSelection::default())
+            .tool(&definition(r#"{ "x-odd" : 1.50, "name":"find", "inputSchema":{"type":"object"} }"#))
+            .unwrap();
+        assert_eq!(tool.definition, r#"{ "x-odd" : 1.50, "name":"crm__find", "inputSchema":{"type":"object"} }"#);
+        assert_eq!(tool.short_definition, r#"{ "x-odd" : 1.50, "name":"find", "inputSchema":{"type":"object"} }"#);
+    }
+
+    #[test]
+    fn the_selection_hides_and_renames() {
+        let naming = naming(ToolSelection {
+            include: vec!["find*".into()],
+            exclude: vec!["find_all".into()],
+            rename: [("find_one".to_owned(), "find".to_owned())].into(),
+        });
+        assert!(naming.tool(&definition(r#"{"name":"drop"}"#)).is_none());
+        assert!(naming.tool(&definition(r#"{"name":"find_all"}"#)).is_none());
+        let tool = naming.tool(&definition(r#"{"name":"find_one"}"#)).unwrap();
+        assert_eq!((&*tool.full_name, tool.upstream_name.as_str()), ("crm__find", "find_one"));
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_distinct() {
+        let naming = naming(ToolSelection::default());
+        let name = |end: &str| {
+            let text = format!(r#"{{"name":"{}{end}"}}"#, "n".repeat(80));
+            naming.tool(&definition(&text)).unwrap().full_name
+        };
+        assert_eq!(name("a").chars().count(), MAX_NAME_CHARS);
+        assert_ne!(name("a"), name("b"));
+        assert_eq!(name("a"), name("a"));
+    }
+
+    #[test]
+    fn a_tool_with_an_invalid_header_annotation_is_hidden() {
+        let tool = r#"{"name":"t","inputSchema":{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}}"#;
+        assert!(naming(ToolSelection::default()).tool(&definition(tool)).is_none());
+    }
+
+    #[test]
+    fn of_two_tools_with_one_name_the_first_stays() {
+        let naming = naming(ToolSelection::default());
+        let tools =
+            [r#"{"name":"a","n":1}"#, r#"{"name":"a","n":2}"#].map(|text| naming.tool(&definition(text)).unwrap());
+        let list = ToolList::new(tools);
+        assert_eq!(list.tools.len(), 1);
+        assert!(list.get("crm__a").unwrap().definition.contains("\"n\":1"));
+    }
+}

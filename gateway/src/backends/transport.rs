@@ -1,0 +1,203 @@
+//! How messages reach an MCP server: one trait, a file per transport.
+//!
+//! A transport knows framing, connections and processes. It does not know
+//! revisions, sessions or names: that is [`upstream`](super::upstream)'s part,
+//! so that a further transport is one file here and nothing elsewhere.
+
+pub mod demo;
+pub mod http;
+pub mod stdio;
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use crate::rejection::UpstreamFailureKind;
+
+/// One JSON-RPC request, ready to be sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The whole message; its id is [`Outgoing::id`], written as a number.
+    pub body: Bytes,
+    /// Unique among the requests of this transport. Also the progress token
+    /// of the request, where it carries one.
+    pub id: u64,
+    /// The connection whose handshake this request relies on, from
+    /// [`Transport::connect`]; `None` for the handshake itself on HTTP.
+    pub connection: u64,
+    /// What HTTP sends beside the body; other transports leave it unread.
+    pub headers: HeaderMap,
+    /// When the caller stops waiting for the first message of the reply.
+    pub deadline: Instant,
+}
+
+/// Messages that belong to one request, in order, the response last.
+pub type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+
+/// What a request was answered with.
+pub enum Reply {
+    /// The response itself.
+    Message {
+        /// One JSON-RPC message.
+        message: Bytes,
+        /// `Mcp-Session-Id`, where the answer minted one.
+        session: Option<HeaderValue>,
+    },
+    /// A stream of messages.
+    Stream {
+        /// Notifications about the request, then its response. Dropping it
+        /// before its end abandons the request: HTTP closes the stream.
+        messages: Messages,
+        /// `Mcp-Session-Id`, where the answer minted one.
+        session: Option<HeaderValue>,
+    },
+}
+
+/// Something the server said that belongs to no request of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// `notifications/tools/list_changed`.
+    ToolsChanged,
+    /// The connection was lost; what was negotiated over it is void.
+    Disconnected,
+}
+
+/// Why a request got no (whole) answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransportError {
+    /// No connection could be made: the request was surely not processed.
+    Unreachable(String),
+    /// The connection is not the one the request relies on, so it was not sent.
+    Reconnected,
+    /// The server does not know the session (HTTP 404 to a request that named
+    /// one): not processed.
+    SessionLost,
+    /// The server asked us to come back (HTTP 429 or 503): not processed.
+    Busy {
+        /// From `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// No answer before the deadline.
+    TimedOut,
+    /// The connection broke after the request may have been taken up.
+    Disconnected(String),
+    /// What came is not a JSON-RPC message, or over the size limit.
+    Garbage(String),
+    /// HTTP 401 or 403.
+    Refused(u16),
+    /// Another HTTP status without a JSON-RPC message in the body.
+    Status(u16),
+}
+
+/// A way to one MCP server.
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Makes sure there is something to talk to and says which connection it
+    /// is. A new number means that everything negotiated before is void.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Unreachable`], also while a backoff runs.
+    fn connect(&self) -> BoxFuture<'_, Result<u64, TransportError>>;
+
+    /// Sends a request and waits for the first message of its reply.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    fn request(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, TransportError>>;
+
+    /// Sends a notification, or a response to something the server asked.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    fn notify(&self, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>>;
+
+    /// What the server says of its own accord. A receiver that lags has
+    /// missed events and must assume all of them happened.
+    fn events(&self) -> broadcast::Receiver<ServerEvent>;
+
+    /// Opens the stream on which a server with a handshake speaks of its own
+    /// accord (HTTP GET). Transports whose one connection carries that too
+    /// answer with 405, as servers do that offer none.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    fn listen(&self, _headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
+        Box::pin(std::future::ready(Err(TransportError::Status(405))))
+    }
+
+    /// Whether all messages share one pipe to one process, which may end at a
+    /// message it does not know.
+    fn is_pipe(&self) -> bool {
+        false
+    }
+
+    /// Tells the server that a session is no longer needed.
+    fn end_session(&self, _headers: HeaderMap) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Ends connections and processes; later requests are `Unreachable`.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+// === impl TransportError ===
+
+impl TransportError {
+    /// Whether the server surely did not act on the request, so that sending
+    /// it again cannot run a tool twice.
+    #[must_use]
+    pub const fn surely_not_processed(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Reconnected | Self::SessionLost | Self::Busy { .. })
+    }
+
+    /// What the caller and the metrics are told.
+    #[must_use]
+    pub const fn kind(&self) -> UpstreamFailureKind {
+        match self {
+            Self::Unreachable(_) | Self::Reconnected | Self::Busy { .. } => UpstreamFailureKind::Unreachable,
+            Self::SessionLost | Self::Status(_) => UpstreamFailureKind::Failed,
+            Self::TimedOut => UpstreamFailureKind::TimedOut,
+            Self::Disconnected(_) => UpstreamFailureKind::Disconnected,
+            Self::Garbage(_) => UpstreamFailureKind::Garbage,
+            Self::Refused(_) => UpstreamFailureKind::Refused,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(cause) => write!(f, "no connection: {cause}"),
+            Self::Reconnected => f.write_str("the connection was replaced"),
+            Self::SessionLost => f.write_str("the session is unknown to the server"),
+            Self::Busy { .. } => f.write_str("the server asks to come back later"),
+            Self::TimedOut => f.write_str("no answer before the deadline"),
+            Self::Disconnected(cause) => write!(f, "the connection broke: {cause}"),
+            Self::Garbage(cause) => write!(f, "not an MCP message: {cause}"),
+            Self::Refused(status) => write!(f, "refused with HTTP {status}"),
+            Self::Status(status) => write!(f, "answered with HTTP {status}"),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The content is the caller's business, not the log's.
+        f.write_str(match self {
+            Self::Message { .. } => "Reply::Message",
+            Self::Stream { .. } => "Reply::Stream",
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! An upstream's list of tools: fetched page by page, kept, refreshed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, timeout_at};
+
+use super::handshake::ask;
+use super::links::{Links, SessionKey};
+use crate::backends::tool::{ToolList, ToolNaming};
+use crate::backends::transport::{Transport, TransportError};
+use crate::mcp::answer::UpstreamKind;
+
+/// How long a list counts as fresh when the server does not say: servers with
+/// a handshake announce changes, so this is for those that do not.
+const DEFAULT_TTL: Duration = Duration::from_secs(300);
+/// A server may not ask for more.
+const MAX_TTL: Duration = Duration::from_secs(3600);
+/// More pages, or more tools, are left out.
+const MAX_PAGES: usize = 200;
+const MAX_TOOLS: usize = 10_000;
+/// A call of a tool that is not on the list asks for a new list no more often.
+const FORCED_REFRESH_FLOOR: Duration = Duration::from_secs(5);
+/// How often the list is looked at when nothing is heard of it.
+pub(super) const BACKGROUND_REFRESH: Duration = Duration::from_secs(60);
+
+/// One state of the list.
+#[derive(Debug)]
+struct Snapshot {
+    list: Arc<ToolList>,
+    fetched: Instant,
+    expires: Instant,
+    /// Whose list it is: changes and reconnects count up.
+    revision: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Catalog {
+    naming: ToolNaming,
+    current: ArcSwapOption<Snapshot>,
+    fetching: Mutex<()>,
+    revision: AtomicU64,
+    stale: Notify,
+}
+
+/// One page of `tools/list`.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, default)]
+    tools: Vec<&'a RawValue>,
+    #[serde(rename = "nextCursor")]
+    next_cursor: Option<String>,
+    #[serde(rename = "ttlMs")]
+    ttl_ms: Option<f64>,
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    pub(super) fn new(naming: ToolNaming) -> Self {
+        Self {
+            naming,
+            current: ArcSwapOption::empty(),
+            fetching: Mutex::new(()),
+            revision: AtomicU64::new(0),
+            stale: Notify::new(),
+        }
+    }
+
+    /// The list as last seen, however old.
+    pub(super) fn known(&self) -> Option<Arc<ToolList>> {
+        self.current.load().as_ref().map(|snapshot| Arc::clone(&snapshot.list))
+    }
+
+    /// Notes that the list changed at the server.
+    pub(super) fn changed(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
+        self.stale.notify_one();
+    }
+
+    /// Returns once the list has [changed](Self::changed).
+    pub(super) async fn stale(&self) {
+        self.stale.notified().await;
+    }
+
+    /// The list, fetched if it is not fresh.
+    pub(super) async fn fresh(
+        &self,
+        transport: &dyn Transport,
+        links: &Links,
+        deadline: Instant,
+    ) -> Result<Arc<ToolList>, TransportError> {
+        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+            snapshot.revision == revision && Instant::now() < snapshot.expires
+        })
+        .await
+    }
+
+    /// The list, fetched anew for a tool that is not on it, within the floor.
+    pub(super) async fn searched(
+        &self,
+        transport: &dyn Transport,
+        links: &Links,
+        deadline: Instant,
+    ) -> Result<Arc<ToolList>, TransportError> {
+        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+            snapshot.revision == revision && snapshot.fetched.elapsed() < FORCED_REFRESH_FLOOR
+        })
+        .await
+    }
+
+    async fn fetch_unless(
+        &self,
+        transport: &dyn Transport,
+        links: &Links,
+        deadline: Instant,
+        good: impl Fn(&Snapshot, u64) -> bool,
+    ) -> Result<Arc<ToolList>, TransportError> {
+        let good_list = || {
+            let revision = self.revision.load(Ordering::Acquire);
+            let current = self.current.load();
+            let snapshot = current.as_ref()?;
+            good(snapshot, revision).then(|| Arc::clone(&snapshot.list))
+        };
+        if let Some(list) = good_list() {
+            return Ok(list);
+        }
+        let asked_at = Instant::now();
+        let fetching = timeout_at(deadline, self.fetching.lock()).await.map_err(|_| TransportError::TimedOut)?;
+        // Whoever held the lock may have fetched what we came for, even if it
+        // was stale the moment it arrived.
+        let fetched_meanwhile =
+            self.current.load().as_ref().filter(|now| now.fetched >= asked_at).map(|now| Arc::clone(&now.list));
+        if let Some(list) = fetched_meanwhile.or_else(good_list) {
+            return Ok(list);
+        }
+        let revision = self.revision.load(Ordering::Acquire);
+        let (list, ttl) = self.fetch(transport, links, deadline).await?;
+        let now = Instant::now();
+        let list = Arc::new(list);
+        self.current.store(Some(Arc::new(Snapshot {
+            list: Arc::clone(&list),
+            fetched: now,
+            expires: now + ttl,
+            revision,
+        })));
+        drop(fetching);
+        Ok(list)
+    }
+
+    async fn fetch(
+        &self,
+        transport: &dyn Transport,
+        links: &Links,
+        deadline: Instant,
+    ) -> Result<(ToolList, Duration), TransportError> {
+        let link = links.own(deadline).await?;
+        let mut tools = Vec::new();
+        let mut ttl = DEFAULT_TTL;
+        let mut cursor: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+            let asked = ask(transport, &link, links.next_id(), "tools/list", params, deadline).await;
+            let asked = asked.inspect_err(|error| {
+                // What was agreed on no longer holds.
+                if error.surely_not_processed() || matches!(error, TransportError::Status(_)) {
+                    links.forget(&SessionKey::Fresh, &link);
+                }
+            })?;
+            let result = match &asked.message.kind {
+                UpstreamKind::Result { result, .. } => asked.message.text(*result),
+                // A server without tools has an empty list.
+                UpstreamKind::Error { code: -32601, .. } => break,
+                _ => return Err(TransportError::Garbage("no list of tools".to_owned())),
+            };
+            let page: Page<'_> = serde_json::from_str(result)
+                .map_err(|_| TransportError::Garbage("the list of tools is malformed".to_owned()))?;
+            tools.extend(page.tools.iter().filter_map(|definition| self.naming.tool(definition)));
+            if let Some(ttl_ms) = page.ttl_ms {
+                ttl = Duration::try_from_secs_f64(ttl_ms / 1000.0).unwrap_or_default().min(MAX_TTL);
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() || tools.len() >= MAX_TOOLS {
+                break;
+            }
+        }
+        tools.truncate(MAX_TOOLS);
+        Ok((ToolList::new(tools), ttl))
+    }
+}
+
+/// The parameters of `subscriptions/listen` for changes of the list.
+pub(super) fn listen_params() -> Value {
+    json!({"notifications": {"toolsListChanged": true}})
+}

@@ -1,0 +1,33 @@
+//! What was agreed on with an upstream: the footing on which a request is sent.
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::mcp::mirror;
+use crate::mcp::version::Era;
+
+/// An agreement with an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Whether requests carry what they need, or rely on a handshake.
+    pub(super) era: Era,
+    /// The revision, as a header.
+    pub(super) version: HeaderValue,
+    /// `Mcp-Session-Id`, where the server minted one.
+    pub(super) session: Option<HeaderValue>,
+    /// The connection the agreement was made over.
+    pub(super) connection: u64,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// The headers every request on this footing has.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(mirror::PROTOCOL_VERSION, self.version.clone());
+        if let Some(session) = &self.session {
+            headers.insert(mirror::SESSION_ID, session.clone());
+        }
+        headers
+    }
+}

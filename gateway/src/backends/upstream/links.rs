@@ -1,0 +1,174 @@
+//! The agreements with one upstream: its era, and the sessions that callers
+//! have there when it wants a handshake.
+//!
+//! Sessions hold what a server keeps about its client, so they are not shared
+//! between callers: each client session has its own, as has each principal
+//! that calls without one. Servers that mint no session id keep nothing, and
+//! one agreement serves all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant as StdInstant};
+
+use arc_swap::ArcSwapOption;
+use quick_cache::sync::Cache;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::handshake;
+use super::link::Link;
+use crate::backends::transport::{Transport, TransportError};
+use crate::mcp::version::Era;
+
+/// Sessions kept at one upstream; beyond them the least used make room.
+const MAX_SESSIONS: usize = 10_000;
+/// A session that no call used for so long is ended.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long a server may take to answer the probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whose session a call runs in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SessionKey {
+    /// That of a client session.
+    Client(u128),
+    /// That of a principal who calls without a session.
+    Principal(Arc<str>),
+    /// One for this call alone: nobody can be told from anybody.
+    Fresh,
+}
+
+#[derive(Debug)]
+pub(super) struct Links {
+    transport: Arc<dyn Transport>,
+    ids: AtomicU64,
+    /// The first agreement: it tells the era, and is the gateway's own session.
+    own: ArcSwapOption<Link>,
+    /// Held while the own agreement is made, so that one caller makes it.
+    making: Mutex<()>,
+    sessions: Cache<SessionKey, Arc<Kept>>,
+    started: StdInstant,
+}
+
+#[derive(Debug)]
+struct Kept {
+    link: Arc<Link>,
+    last_used: AtomicU64,
+}
+
+// === impl Links ===
+
+impl Links {
+    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            ids: AtomicU64::new(1),
+            own: ArcSwapOption::empty(),
+            making: Mutex::new(()),
+            sessions: Cache::new(MAX_SESSIONS),
+            started: StdInstant::now(),
+        }
+    }
+
+    /// An id that no other request to this upstream has.
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The gateway's own agreement, made if there is none.
+    pub(super) async fn own(&self, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+        if let Some(link) = self.own.load_full() {
+            return Ok(link);
+        }
+        let making = tokio::time::timeout_at(deadline, self.making.lock());
+        let _making = making.await.map_err(|_| TransportError::TimedOut)?;
+        if let Some(link) = self.own.load_full() {
+            return Ok(link);
+        }
+        let next_id = || self.next_id();
+        let link = handshake::agree(self.transport.as_ref(), &next_id, PROBE_TIMEOUT, deadline).await?;
+        tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
+        let link = Arc::new(link);
+        self.own.store(Some(Arc::clone(&link)));
+        Ok(link)
+    }
+
+    /// The agreement under which a caller's request is sent.
+    pub(super) async fn of(&self, key: &SessionKey, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+        let own = self.own(deadline).await?;
+        if own.era == Era::Modern || own.session.is_none() {
+            return Ok(own);
+        }
+        if *key == SessionKey::Fresh {
+            return self.open(deadline).await;
+        }
+        if let Some(kept) = self.sessions.get(key) {
+            kept.last_used.store(self.now(), Ordering::Relaxed);
+            return Ok(Arc::clone(&kept.link));
+        }
+        let open = self.sessions.get_or_insert_async(key, async {
+            let link = self.open(deadline).await?;
+            Ok::<_, TransportError>(Arc::new(Kept { link, last_used: AtomicU64::new(self.now()) }))
+        });
+        Ok(Arc::clone(&open.await?.link))
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+        handshake::initialize(self.transport.as_ref(), self.next_id(), deadline).await.map(Arc::new)
+    }
+
+    /// Forgets an agreement that the server no longer honours. Another that
+    /// has taken its place meanwhile stays.
+    pub(super) fn forget(&self, key: &SessionKey, link: &Arc<Link>) {
+        self.sessions.remove_if(key, |kept| Arc::ptr_eq(&kept.link, link));
+        let own = self.own.load_full();
+        if own.is_some_and(|own| Arc::ptr_eq(&own, link)) {
+            self.own.store(None);
+        }
+    }
+
+    /// Forgets everything: the connection it was agreed over is gone, or the
+    /// server seems to have become another one.
+    pub(super) fn forget_all(&self) {
+        self.own.store(None);
+        self.sessions.clear();
+    }
+
+    /// Ends one session at the server.
+    pub(super) async fn end(&self, link: &Link) {
+        if link.session.is_some() {
+            self.transport.end_session(link.headers()).await;
+        }
+    }
+
+    /// Ends a client session's session here, if it has one.
+    pub(super) async fn end_kept(&self, client: u128) {
+        if let Some((_, kept)) = self.sessions.remove(&SessionKey::Client(client)) {
+            self.end(&kept.link).await;
+        }
+    }
+
+    /// Ends the sessions that no call used for a while.
+    pub(super) async fn sweep(&self) {
+        let oldest = self.now().saturating_sub(IDLE_TIMEOUT.as_secs());
+        let is_idle = |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest;
+        let idle: Vec<_> = self.sessions.iter().filter(|(_, kept)| is_idle(kept)).collect();
+        for (key, kept) in idle {
+            if self.sessions.remove_if(&key, |kept| is_idle(kept)).is_some() {
+                self.end(&kept.link).await;
+            }
+        }
+    }
+
+    /// Ends every session at the server, as a good client does when it leaves.
+    pub(super) async fn end_all(&self) {
+        let kept = self.sessions.iter().map(|(_, kept)| Arc::clone(&kept.link));
+        let open: Vec<_> = kept.chain(self.own.swap(None)).collect();
+        self.sessions.clear();
+        futures_util::future::join_all(open.iter().map(|link| self.end(link))).await;
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+}

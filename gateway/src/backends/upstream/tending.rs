@@ -1,0 +1,142 @@
+//! Looking after an upstream in the background: its tools are fetched before
+//! anyone asks, and again when it says that they changed, when they expire
+//! and when it comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep};
+
+use super::catalog::listen_params;
+use super::handshake::stateless_meta;
+use super::{Shared, catalog};
+use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, TransportError};
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::mirror;
+use crate::mcp::version::Era;
+
+/// How long fetching the whole list may take in the background.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often idle sessions are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// A server that offers no stream of changes is asked again after this.
+const LISTEN_RETRY: Duration = Duration::from_secs(300);
+/// A stream of changes that ended is opened again after this.
+const LISTEN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs until it is aborted.
+pub(super) async fn tend(shared: Arc<Shared>) {
+    tokio::join!(keep_list(&shared), hear_events(&shared), hear_changes(&shared), sweep(&shared));
+}
+
+/// Fetches the list until that succeeds, then again whenever it went stale.
+async fn keep_list(shared: &Shared) {
+    let name = &shared.settings.name;
+    let mut is_up = false;
+    loop {
+        let deadline = Instant::now() + FETCH_TIMEOUT;
+        let pause = match shared.catalog.fresh(shared.transport.as_ref(), &shared.links, deadline).await {
+            Ok(list) => {
+                if !is_up {
+                    tracing::info!(upstream = %name, tools = list.tools.len(), "the upstream is up");
+                }
+                is_up = true;
+                shared.circuit.succeeded();
+                shared.metrics.upstream_up(name, true);
+                catalog::BACKGROUND_REFRESH
+            }
+            Err(error) => {
+                is_up = false;
+                shared.metrics.upstream_up(name, false);
+                tracing::warn!(upstream = %name, %error, "the upstream's tools cannot be fetched");
+                shared.circuit.failed()
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = shared.catalog.stale() => {}
+        }
+    }
+}
+
+/// Events of transports whose connection carries them.
+async fn hear_events(shared: &Shared) {
+    let mut events = shared.transport.events();
+    loop {
+        match events.recv().await {
+            Ok(ServerEvent::ToolsChanged) => shared.catalog.changed(),
+            Ok(ServerEvent::Disconnected) | Err(RecvError::Lagged(_)) => {
+                shared.metrics.upstream_up(&shared.settings.name, false);
+                shared.links.forget_all();
+                shared.catalog.changed();
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Events that must be listened for: the GET stream of servers with a
+/// handshake, `subscriptions/listen` of stateless ones.
+async fn hear_changes(shared: &Shared) {
+    loop {
+        let pause = match listen(shared).await {
+            Ok(mut messages) => {
+                let opened = Instant::now();
+                while let Some(Ok(message)) = messages.next().await {
+                    if is_list_change(message) {
+                        shared.catalog.changed();
+                    }
+                }
+                // What happened while nobody listened is not known, but a
+                // stream that ends at once must not make us fetch in a loop.
+                if opened.elapsed() > LISTEN_PAUSE {
+                    shared.catalog.changed();
+                }
+                LISTEN_PAUSE
+            }
+            Err(TransportError::Status(_) | TransportError::Garbage(_)) => LISTEN_RETRY,
+            Err(_) => LISTEN_PAUSE,
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
+    let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await?;
+    if link.era == Era::Legacy {
+        return shared.transport.listen(link.headers()).await;
+    }
+    let id = shared.links.next_id();
+    let mut params = listen_params();
+    params["_meta"] = stateless_meta();
+    let mut headers = link.headers();
+    headers.insert(mirror::METHOD, http::HeaderValue::from_static("subscriptions/listen"));
+    let body = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params});
+    let outgoing = Outgoing {
+        body: body.to_string().into(),
+        id,
+        connection: link.connection,
+        headers,
+        deadline: Instant::now() + FETCH_TIMEOUT,
+    };
+    match shared.transport.request(outgoing).await? {
+        Reply::Stream { messages, .. } => Ok(messages),
+        // An error: the server offers no such stream.
+        Reply::Message { .. } => Err(TransportError::Status(405)),
+    }
+}
+
+fn is_list_change(message: bytes::Bytes) -> bool {
+    UpstreamMessage::scan(message).is_ok_and(|message| {
+        matches!(message.kind, UpstreamKind::Notification { method, .. } if method == "notifications/tools/list_changed")
+    })
+}
+
+async fn sweep(shared: &Shared) {
+    loop {
+        sleep(SWEEP_INTERVAL).await;
+        shared.links.sweep().await;
+    }
+}

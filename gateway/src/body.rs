@@ -1,0 +1,148 @@
+//! The one body type of requests we send and responses we give.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::running::Room;
+
+/// What can go wrong while a body is produced.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+type Boxed = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// A body: whole, in ready pieces, or still arriving.
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// Room taken up for as long as the body is not gone.
+    _held: Option<Room>,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    Pieces(VecDeque<Bytes>),
+    Arriving(Boxed),
+}
+
+// === impl Body ===
+
+impl Body {
+    /// A body of no bytes.
+    pub const fn empty() -> Self {
+        Self::of(Kind::Empty)
+    }
+
+    /// A body that still arrives; its frames are passed on as they come.
+    pub fn arriving<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    {
+        Self::of(Kind::Arriving(Box::pin(body)))
+    }
+
+    /// A body of ready pieces, sent one after the other without joining them.
+    pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self::of(Kind::Pieces(pieces.into_iter().filter(|piece| !piece.is_empty()).collect()))
+    }
+
+    /// The same body, which gives back `room` when it is gone.
+    #[must_use]
+    pub fn holding(self, room: Room) -> Self {
+        Self { _held: Some(room), ..self }
+    }
+
+    const fn of(kind: Kind) -> Self {
+        Self { kind, _held: None }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.kind {
+            Kind::Empty => "empty",
+            Kind::Whole(_) => "whole",
+            Kind::Pieces(_) => "pieces",
+            Kind::Arriving(_) => "arriving",
+        };
+        f.debug_tuple("Body").field(&kind).finish()
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::empty() } else { Self::of(Kind::Whole(bytes)) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Kind::Arriving(body) => {
+                let frame = ready!(body.as_mut().poll_frame(cx));
+                if frame.is_none() {
+                    self.kind = Kind::Empty;
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Whole(_) => false,
+            Kind::Pieces(pieces) => pieces.is_empty(),
+            Kind::Arriving(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
+            Kind::Arriving(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Body as _;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_are_sent_in_order_with_an_exact_length() {
+        let body = Body::pieces([Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]);
+        assert_eq!(body.size_hint().exact(), Some(3));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_whole_body_ends_after_its_one_frame() {
+        let mut body = Body::from("x");
+        assert!(!body.is_end_stream());
+        body.frame().await.unwrap().unwrap();
+        assert!(body.is_end_stream());
+    }
+}

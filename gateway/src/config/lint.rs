@@ -1,0 +1,102 @@
+//! What a configuration may say but hardly means, beyond what one file shows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use portcullis_policies::Surroundings;
+use portcullis_policies::document::PolicyFile;
+use portcullis_policies::yaml::Document;
+
+use super::check::Check;
+use super::file::ConfigFile;
+use super::place::Place;
+use super::written::Scalar;
+use crate::backends::settings::UpstreamSettings;
+
+/// Holds policies and configuration against each other.
+pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings], policies: &[Document]) {
+    let names = upstreams.iter().map(|upstream| upstream.name.to_string());
+    let surroundings = Surroundings {
+        separator: file.naming.separator.clone(),
+        upstreams: Some(names.collect()),
+        models: Some(Vec::new()),
+        roles: roles(file),
+    };
+    check.add(portcullis_policies::lint(policies, &surroundings));
+    unreached(check, file, upstreams, policies);
+    impatient(check, file, upstreams);
+}
+
+/// The roles that some credential gives; `None` where tokens bring their own.
+fn roles(file: &ConfigFile) -> Option<Vec<String>> {
+    let auth = &file.auth;
+    if auth.jwt.iter().any(|issuer| issuer.roles_claim.is_some()) {
+        return None;
+    }
+    let anonymous = auth.anonymous.iter().flat_map(|anonymous| &anonymous.roles);
+    let keys = auth.api_keys.iter().flat_map(|keys| &keys.keys).flat_map(|key| &key.roles);
+    Some(anonymous.chain(keys).cloned().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// Upstreams of which no policy allows a tool.
+fn unreached(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings], policies: &[Document]) {
+    let files = policies.iter().flat_map(|document| document.decode::<PolicyFile>(&portcullis_policies::formats()));
+    let allowed: Vec<Arc<str>> = files
+        .flat_map(|file| file.policies)
+        .flat_map(|policy| policy.tools.allow)
+        .map(|glob| glob.as_str().into())
+        .collect();
+    if allowed.is_empty() {
+        return;
+    }
+    for upstream in upstreams {
+        let prefix = format!("{}{}", upstream.name, file.naming.separator);
+        if !allowed.iter().any(|glob| may_reach(glob, &prefix)) {
+            let message = format!("no policy allows any tool of it: one would name `{prefix}*`");
+            check.warn(&place(file, upstream), message);
+        }
+    }
+}
+
+/// Upstreams with more time than a request has.
+fn impatient(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings]) {
+    let request = &file.limits.request_timeout.0;
+    for upstream in upstreams.iter().filter(|upstream| upstream.timeout > *request) {
+        let message = format!("is never reached: a request ends after {}, see limits.requestTimeout", request.write());
+        check.warn(&place(file, upstream).key("timeout"), message);
+    }
+}
+
+fn place(file: &ConfigFile, upstream: &UpstreamSettings) -> Place {
+    let pasted = file.mcp_servers.iter().any(|(name, _)| *name == *upstream.name);
+    Place::root(if pasted { "mcpServers" } else { "upstreams" }).key(&upstream.name)
+}
+
+/// Whether a name that begins with `prefix` may fit `glob`.
+fn may_reach(glob: &str, prefix: &str) -> bool {
+    match glob.split_once(['*', '?']) {
+        Some((fixed, _)) => fixed.starts_with(prefix) || prefix.starts_with(fixed),
+        None => glob.starts_with(prefix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_reaches_an_upstream_whose_prefix_it_may_begin_with() {
+        for (glob, reaches) in [
+            ("crm__search", true),
+            ("crm__*", true),
+            ("*", true),
+            ("c*", true),
+            ("*__search", true),
+            ("crm2__*", false),
+            ("files__*", false),
+            ("chat", false),
+        ] {
+            assert_eq!(may_reach(glob, "crm__"), reaches, "{glob}");
+        }
+    }
+}

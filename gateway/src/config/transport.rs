@@ -1,0 +1,208 @@
+//! How one upstream is reached.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue, Uri, header};
+use url::Url;
+
+use super::check::Check;
+use super::entries::Entries;
+use super::file::upstream::{BuiltinFile, TransportFile, UpstreamAuthFile, UpstreamFile};
+use super::place::Place;
+use super::secret::{Plain, SecretFile, sounds_secret};
+use crate::backends::settings::{HttpSettings, StdioSettings, TransportSettings};
+use crate::secret::Secret;
+
+/// `url`, `command` or `builtin`, with what belongs to it.
+pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> Option<TransportSettings> {
+    if !is_served(check, place, file) {
+        return None;
+    }
+    let misplaced = |check: &mut Check<'_>, keys: &[(&str, bool)], belongs: &str| {
+        for (key, _) in keys.iter().filter(|(_, given)| *given) {
+            check.fault(&place.key(key), format!("belongs to an upstream with `{belongs}`"));
+        }
+    };
+    let of_http = [("headers", !file.headers.is_empty()), ("auth", file.auth.is_some())];
+    let of_stdio = [("args", !file.args.is_empty()), ("env", !file.env.is_empty()), ("cwd", file.cwd.is_some())];
+    match (&file.url, &file.command, file.builtin) {
+        (Some(url), None, None) => {
+            misplaced(check, &of_stdio, "command");
+            http(check, place, &url.0, file).map(TransportSettings::Http)
+        }
+        (None, Some(command), None) => {
+            misplaced(check, &of_http, "url");
+            stdio(check, place, command, file).map(TransportSettings::Stdio)
+        }
+        (None, None, Some(BuiltinFile::Demo)) => {
+            misplaced(check, &of_http, "url");
+            misplaced(check, &of_stdio, "command");
+            Some(TransportSettings::Demo)
+        }
+        (None, None, None) => {
+            check.fault(place, "nothing says how it is reached: write `url` or `command`");
+            None
+        }
+        _ => {
+            check.fault(place, "is reached in one way only: write one of `url`, `command` and `builtin`");
+            None
+        }
+    }
+}
+
+/// Whether this release speaks the transport that is named, and whether that
+/// is what the other keys say.
+fn is_served(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> bool {
+    let mut served = true;
+    for (key, named) in [("type", file.kind), ("transport", file.transport)] {
+        let Some(named) = named else { continue };
+        let place = place.key(key);
+        match named {
+            TransportFile::Sse => {
+                check.fault(
+                    &place,
+                    "HTTP+SSE (2024-11-05) upstreams are not served yet: most offer Streamable HTTP too, often at /mcp",
+                );
+                served = false;
+            }
+            TransportFile::WebSocket => {
+                check.fault(&place, "WebSocket upstreams are not served yet: name a Streamable HTTP endpoint");
+                served = false;
+            }
+            TransportFile::Stdio if file.command.is_none() => check.fault(&place, "`stdio` needs `command`"),
+            TransportFile::Stdio => {}
+            _ if file.url.is_none() => check.fault(&place, "this transport needs `url`"),
+            _ => {}
+        }
+    }
+    served
+}
+
+fn http(check: &mut Check<'_>, place: &Place, url: &Url, file: &UpstreamFile) -> Option<HttpSettings> {
+    let url = endpoint(check, &place.key("url"), url);
+    let mut headers = Vec::new();
+    for (name, value) in file.headers.iter() {
+        headers.extend(header(check, &place.key("headers").key(name), name, value));
+    }
+    if let Some(auth) = &file.auth {
+        let (place, name, value) = credential(check, &place.key("auth"), auth)?;
+        if headers.iter().any(|(given, _)| *given == name) {
+            check.fault(&place, format!("`{name}` stands under `headers` already"));
+        }
+        headers.push((name, value));
+    }
+    Some(HttpSettings { url: url?, headers })
+}
+
+fn endpoint(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
+    match url.scheme() {
+        "http" | "https" => {}
+        "ws" | "wss" => {
+            check.fault(place, "WebSocket upstreams are not served yet: name a Streamable HTTP endpoint");
+            return None;
+        }
+        _ => {
+            check.fault(place, "must begin with https:// or http://");
+            return None;
+        }
+    }
+    let uri = url.as_str().parse();
+    if uri.is_err() {
+        check.fault(place, "is not a URL that HTTP can ask for");
+    }
+    uri.ok()
+}
+
+fn header(check: &mut Check<'_>, place: &Place, name: &str, value: &SecretFile) -> Option<(HeaderName, HeaderValue)> {
+    let Ok(parsed) = name.parse::<HeaderName>() else {
+        check.fault(place, format!("`{name}` is not a header name: write letters, digits and `-`"));
+        return None;
+    };
+    if is_ours(&parsed) {
+        check.fault(place, format!("`{name}` is set by the gateway itself"));
+        return None;
+    }
+    let plain = if sounds_secret(name) { Plain::Warn } else { Plain::Fine };
+    let value = value.resolve(check, place, plain)?;
+    Some((parsed, header_value(check, place, value.expose())?))
+}
+
+/// Headers that HTTP and MCP set for each request.
+fn is_ours(name: &HeaderName) -> bool {
+    let known = [
+        header::HOST,
+        header::ACCEPT,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::UPGRADE,
+    ];
+    known.contains(name) || name.as_str().starts_with("mcp-")
+}
+
+fn credential(
+    check: &mut Check<'_>,
+    place: &Place,
+    file: &UpstreamAuthFile,
+) -> Option<(Place, HeaderName, HeaderValue)> {
+    match file {
+        UpstreamAuthFile::Bearer(file) => {
+            let place = place.key("bearer");
+            let token = file.bearer.resolve(check, &place, Plain::Warn)?;
+            let value = header_value(check, &place, &format!("Bearer {}", token.expose()))?;
+            Some((place, header::AUTHORIZATION, value))
+        }
+        UpstreamAuthFile::ApiKey(file) => {
+            let place = place.key("apiKey");
+            let name = file.api_key.header.0.clone();
+            if is_ours(&name) {
+                check.fault(&place.key("header"), format!("`{name}` is set by the gateway itself"));
+                return None;
+            }
+            let key = file.api_key.key.resolve(check, &place.key("key"), Plain::Warn)?;
+            let value = header_value(check, &place.key("key"), key.expose())?;
+            Some((place, name, value))
+        }
+    }
+}
+
+fn header_value(check: &mut Check<'_>, place: &Place, text: &str) -> Option<HeaderValue> {
+    let Ok(mut value) = HeaderValue::from_str(text) else {
+        check.fault(place, "cannot be sent in a header: it holds a line break or another control character");
+        return None;
+    };
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn stdio(check: &mut Check<'_>, place: &Place, command: &str, file: &UpstreamFile) -> Option<StdioSettings> {
+    let env = variables(check, &place.key("env"), &file.env);
+    let cwd = file.cwd.as_deref().map(|path| check.path(path));
+    if let Some(folder) = cwd.as_ref().filter(|path| !path.is_dir()) {
+        check.fault(&place.key("cwd"), format!("`{}` is not a folder", folder.display()));
+    }
+    Some(StdioSettings { command: command.to_owned(), args: file.args.clone(), env: env?, cwd })
+}
+
+fn variables(
+    check: &mut Check<'_>,
+    place: &Place,
+    file: &Entries<SecretFile>,
+) -> Option<BTreeMap<String, Secret<String>>> {
+    let mut variables = BTreeMap::new();
+    let mut complete = true;
+    for (name, value) in file.iter() {
+        let place = place.key(name);
+        if name.is_empty() || name.contains(['=', '\0']) {
+            check.fault(&place, format!("`{name}` is not a name for a variable"));
+        }
+        let plain = if sounds_secret(name) { Plain::Warn } else { Plain::Fine };
+        match value.resolve(check, &place, plain) {
+            Some(value) => drop(variables.insert(name.to_owned(), value)),
+            None => complete = false,
+        }
+    }
+    complete.then_some(variables)
+}

@@ -1,0 +1,96 @@
+//! The paths of the main listener, and what stands behind each.
+
+use std::sync::Arc;
+
+/// Where a request came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `/mcp`: every backend behind one endpoint.
+    Mcp,
+    /// `/servers/{name}/mcp`: one upstream alone.
+    Server(Arc<str>),
+    /// `/mcp/v1/tools` (also `v2`).
+    RestTools,
+    /// `/mcp/v1/tools/invoke` (also `v2`).
+    RestInvoke,
+    /// `/.well-known/oauth-protected-resource` and what follows it (RFC 9728 §3.1).
+    ResourceMetadata,
+    /// The health paths.
+    Health,
+    /// Nothing of ours.
+    Unknown,
+}
+
+const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+
+// === impl Door ===
+
+impl Door {
+    /// The door of a path.
+    #[must_use]
+    pub fn at(path: &str) -> Self {
+        match path {
+            "/mcp" | "/mcp/" => Self::Mcp,
+            "/health" | "/healthz" | "/health/ready" | "/readyz" => Self::Health,
+            "/mcp/v1/tools" | "/mcp/v2/tools" => Self::RestTools,
+            "/mcp/v1/tools/invoke" | "/mcp/v2/tools/invoke" => Self::RestInvoke,
+            _ => {
+                if let Some(rest) = path.strip_prefix(RESOURCE_METADATA) {
+                    if rest.is_empty() || rest.starts_with('/') {
+                        return Self::ResourceMetadata;
+                    }
+                }
+                match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
+                    Some(name) if !name.is_empty() && !name.contains('/') => Self::Server(name.into()),
+                    _ => Self::Unknown,
+                }
+            }
+        }
+    }
+
+    /// Its name in logs and metrics; never the path as it was written.
+    #[must_use]
+    pub const fn pattern(&self) -> &'static str {
+        match self {
+            Self::Mcp => "/mcp",
+            Self::Server(_) => "/servers/{name}/mcp",
+            Self::RestTools => "/mcp/v1/tools",
+            Self::RestInvoke => "/mcp/v1/tools/invoke",
+            Self::ResourceMetadata => RESOURCE_METADATA,
+            Self::Health => "/health",
+            Self::Unknown => "other",
+        }
+    }
+
+    /// The value of `Allow` where the method does not fit.
+    #[must_use]
+    pub const fn allow(&self) -> &'static str {
+        match self {
+            Self::Mcp | Self::Server(_) => "POST, DELETE",
+            Self::RestInvoke => "POST",
+            Self::RestTools | Self::ResourceMetadata | Self::Health | Self::Unknown => "GET",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_doors() {
+        for (path, door) in [
+            ("/mcp", Door::Mcp),
+            ("/servers/crm/mcp", Door::Server("crm".into())),
+            ("/servers//mcp", Door::Unknown),
+            ("/servers/a/b/mcp", Door::Unknown),
+            ("/mcp/v2/tools", Door::RestTools),
+            ("/.well-known/oauth-protected-resource/servers/crm/mcp", Door::ResourceMetadata),
+            ("/.well-known/oauth-protected-resources", Door::Unknown),
+            ("/readyz", Door::Health),
+            ("/", Door::Unknown),
+        ] {
+            assert_eq!(Door::at(path), door, "{path}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The Model Context Protocol as the gateway needs it: envelopes, revisions,
+//! sessions and event streams. No sockets.
+//!
+//! A message is scanned once and kept as the bytes it came in. What the
+//! gateway must change it changes by [splicing](splice), so that unknown
+//! members, the text of numbers and the order of keys reach the other side as
+//! they were written.
+
+pub mod answer;
+pub mod arguments;
+pub mod envelope;
+pub mod json;
+pub mod meta;
+pub mod mirror;
+pub mod request;
+pub mod session;
+pub mod splice;
+pub mod sse;
+pub mod version;

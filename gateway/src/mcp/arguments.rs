@@ -1,0 +1,95 @@
+//! A tool's arguments against its schema.
+//!
+//! Schemas come from upstreams, so validating is bounded: a schema that does
+//! not compile, or refers to something outside itself, checks nothing (the
+//! upstream will), and large arguments are left to the upstream too.
+
+use serde_json::Value;
+
+/// Larger arguments are passed on unchecked.
+pub const MAX_CHECKED_BYTES: usize = 64 * 1024;
+/// Larger schemas check nothing.
+const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+
+/// A compiled `inputSchema`.
+#[derive(Debug)]
+pub struct ArgumentsSchema {
+    validator: Option<jsonschema::Validator>,
+}
+
+// === impl ArgumentsSchema ===
+
+impl ArgumentsSchema {
+    /// Compiles a schema, which may take a while: do it once.
+    #[must_use]
+    pub fn compile(schema: &str) -> Self {
+        let validator = (schema.len() <= MAX_SCHEMA_BYTES)
+            .then(|| serde_json::from_str::<Value>(schema).ok())
+            .flatten()
+            .and_then(|schema| jsonschema::options().build(&schema).ok());
+        Self { validator }
+    }
+
+    /// Whether there is anything to check.
+    #[must_use]
+    pub const fn checks(&self) -> bool {
+        self.validator.is_some()
+    }
+
+    /// Checks arguments.
+    ///
+    /// # Errors
+    ///
+    /// Which argument is wrong and why, without its value.
+    pub fn check(&self, arguments: &Value) -> Result<(), String> {
+        let Some(validator) = &self.validator else { return Ok(()) };
+        match validator.iter_errors(arguments).next() {
+            None => Ok(()),
+            Some(error) => Err(describe(&error)),
+        }
+    }
+}
+
+fn describe(error: &jsonschema::ValidationError<'_>) -> String {
+    // `masked` keeps the caller's value out of the message.
+    let reason = error.masked_with("the value").to_string();
+    let path = error.instance_path().to_string();
+    match path.strip_prefix('/') {
+        Some(path) => format!("argument `{}`: {reason}", path.replace('/', ".")),
+        None => format!("arguments: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> ArgumentsSchema {
+        ArgumentsSchema::compile(
+            r#"{"type":"object","properties":{"a":{"type":"number"},"o":{"type":"object","properties":{"b":{"type":"string"}}}},"required":["a"]}"#,
+        )
+    }
+
+    #[test]
+    fn the_wrong_argument_is_named_and_its_value_is_not_shown() {
+        let error = schema().check(&json!({"a": "s3cret"})).unwrap_err();
+        assert!(error.contains("`a`") && !error.contains("s3cret"), "{error}");
+        let error = schema().check(&json!({"a": 1, "o": {"b": 42}})).unwrap_err();
+        assert!(error.contains("`o.b`") && !error.contains("42"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_argument_is_named() {
+        let error = schema().check(&json!({})).unwrap_err();
+        assert!(error.contains("\"a\""), "{error}");
+    }
+
+    #[test]
+    fn a_schema_that_refers_elsewhere_checks_nothing() {
+        let schema = ArgumentsSchema::compile(r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#);
+        assert!(!schema.checks());
+        assert_eq!(schema.check(&json!({"x": 1})), Ok(()));
+    }
+}

@@ -1,0 +1,79 @@
+use super::*;
+
+fn scan(text: &str) -> Result<Envelope, EnvelopeError> {
+    Envelope::scan(text.as_bytes())
+}
+
+fn refusal(text: &str) -> &'static str {
+    match scan(text) {
+        Err(EnvelopeError::NotJsonRpc { detail, .. }) => detail,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_call_is_read_with_its_places() {
+    let text = r#"{"params":{"arguments":{"a":[1]},"name":"x__y","_meta":{"progressToken":7}},"id":"q","jsonrpc":"2.0","method":"tools/call"}"#;
+    let envelope = scan(text).unwrap();
+    assert_eq!(envelope.method(), Some("tools/call"));
+    assert_eq!(&text[envelope.id.unwrap().range()], "\"q\"");
+    let name = envelope.params.name.unwrap();
+    assert_eq!((name.text.as_str(), &text[name.span.range()]), ("x__y", "\"x__y\""));
+    assert_eq!(&text[envelope.params.arguments.unwrap().range()], r#"{"a":[1]}"#);
+    assert_eq!(&text[envelope.params.meta.progress_token.unwrap().range()], "7");
+}
+
+#[test]
+fn a_member_given_twice_is_refused_however_it_is_spelt() {
+    for text in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","n\u0061me":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{},"params":{"name":"a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}"#,
+    ] {
+        assert!(refusal(text).contains("twice"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_json_rpc_says_why() {
+    for (text, word) in [
+        ("[]", "batches"),
+        ("1", "object"),
+        ("{}", "jsonrpc"),
+        (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "jsonrpc"),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "`id`"),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "`id`"),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, "`id`"),
+        (r#"{"jsonrpc":"2.0","id":1}"#, "`method`"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "`method`"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#, "`params`"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":3}"#, "`params`"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#, "either"),
+        (r#"{"jsonrpc":"2.0","result":{}}"#, "`id`"),
+    ] {
+        assert!(refusal(text).contains(word), "{text}: {}", refusal(text));
+    }
+}
+
+#[test]
+fn what_is_not_json_is_said_without_quoting_it() {
+    for text in ["", "{", "{\"secret\": tru}", &"[".repeat(100_000), "{\"a\":1}x"] {
+        match scan(text) {
+            Err(EnvelopeError::NotJson(detail)) => assert!(!detail.contains("secret")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(Envelope::scan(b"{\"a\":\"\xff\"}"), Err(EnvelopeError::NotJson(_))));
+    let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
+    assert!(matches!(scan(&deep), Err(EnvelopeError::NotJson(_))));
+}
+
+#[test]
+fn notifications_and_responses_are_told_apart() {
+    assert_eq!(scan(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap().id, None);
+    assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).unwrap().kind, Kind::Response);
+    assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"error":{}}"#).unwrap().kind, Kind::Response);
+}

@@ -1,0 +1,91 @@
+//! The headers that say how a message is written and what answer is taken.
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+use crate::mcp::mirror;
+use crate::mcp::version::Version;
+use crate::rejection::Rejection;
+
+/// Which forms of answer a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepts {
+    /// One JSON message.
+    pub(super) json: bool,
+    /// An event stream.
+    pub(super) stream: bool,
+}
+
+// === impl Accepts ===
+
+impl Accepts {
+    /// Reads `Accept`. A client that takes anything, or does not say, gets
+    /// plain JSON.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Rejection> {
+        let mut accepts = Self { json: false, stream: false };
+        let mut any = false;
+        for value in headers.get_all(ACCEPT) {
+            for range in value.to_str().map_err(|_| Rejection::NotAcceptable)?.split(',') {
+                let essence = range.split(';').next().unwrap_or_default().trim();
+                let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
+                accepts.json |= is("application/json") || is("application/*") || is("*/*");
+                accepts.stream |= is("text/event-stream") || is("text/*");
+                any |= !essence.is_empty();
+            }
+        }
+        match (any, accepts.json || accepts.stream) {
+            (false, _) => Ok(Self { json: true, stream: false }),
+            (true, true) => Ok(accepts),
+            (true, false) => Err(Rejection::NotAcceptable),
+        }
+    }
+}
+
+/// Whether the body is declared as JSON. A body that declares nothing is
+/// taken to be.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = value.to_str().ok().and_then(|value| value.split(';').next()).unwrap_or_default();
+    if essence.trim().eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rejection::UnsupportedMediaType) }
+}
+
+/// The revision in `MCP-Protocol-Version`, for clients with a handshake.
+pub(super) fn legacy_version(headers: &HeaderMap) -> Result<Option<Version>, Rejection> {
+    let Some(value) = headers.get(mirror::PROTOCOL_VERSION) else { return Ok(None) };
+    let version = value.to_str().ok().and_then(|name| Version::parse(name.trim()));
+    version.map(Some).ok_or(Rejection::BadVersionHeader)
+}
+
+/// `Mcp-Session-Id`, if one is given.
+pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(mirror::SESSION_ID).map(HeaderValue::to_str).and_then(Result::ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(value: &'static str) -> Result<Accepts, Rejection> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(value));
+        Accepts::read(&headers)
+    }
+
+    #[test]
+    fn a_client_that_takes_anything_gets_json() {
+        assert_eq!(accepts("*/*"), Ok(Accepts { json: true, stream: false }));
+        assert_eq!(Accepts::read(&HeaderMap::new()), Ok(Accepts { json: true, stream: false }));
+    }
+
+    #[test]
+    fn both_forms_are_recognised_in_any_order_and_case() {
+        let both = Ok(Accepts { json: true, stream: true });
+        assert_eq!(accepts("application/json, text/event-stream"), both);
+        assert_eq!(accepts("Text/Event-Stream;q=0.5,Application/JSON"), both);
+    }
+
+    #[test]
+    fn a_client_that_takes_neither_is_refused() {
+        assert_eq!(accepts("text/html, image/png"), Err(Rejection::NotAcceptable));
+    }
+}

@@ -1,0 +1,73 @@
+//! What a stateless request must carry, checked in order (MCP 2026-07-28,
+//! "Streamable HTTP", request validation).
+
+use http::{HeaderMap, HeaderName};
+
+use crate::mcp::envelope::{Envelope, Params};
+use crate::mcp::mirror;
+use crate::mcp::version::{Era, Version};
+use crate::rejection::Rejection;
+
+/// Whether a message is of a stateless client: what its body says counts, and
+/// a header only where the body says nothing.
+pub(super) fn is_stateless(envelope: &Envelope, headers: &HeaderMap) -> bool {
+    envelope.params.meta.names_version || envelope.method() != Some("initialize") && header_names_stateless(headers)
+}
+
+fn header_names_stateless(headers: &HeaderMap) -> bool {
+    let version = headers.get(mirror::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    version.and_then(|name| Version::parse(name.trim())).is_some_and(|version| version.era() == Era::Modern)
+}
+
+/// Checks a request and says which revision it speaks.
+pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version, Rejection> {
+    let meta = &envelope.params.meta;
+    let Some(requested) = &meta.protocol_version else {
+        return Err(Rejection::MalformedMeta {
+            detail: "_meta must have io.modelcontextprotocol/protocolVersion, a string",
+        });
+    };
+    if !meta.has_client_capabilities {
+        return Err(Rejection::MalformedMeta {
+            detail: "_meta must have io.modelcontextprotocol/clientCapabilities, an object",
+        });
+    }
+    equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
+    let version = Version::parse(requested)
+        .filter(|version| version.era() == Era::Modern)
+        .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.clone() })?;
+    let method = envelope.method().unwrap_or_default();
+    equal(headers, &mirror::METHOD, method)?;
+    if let Some(name) = mirrored_name(method, &envelope.params) {
+        equal(headers, &mirror::NAME, name)?;
+    }
+    Ok(version)
+}
+
+/// What `Mcp-Name` repeats.
+fn mirrored_name<'p>(method: &str, params: &'p Params) -> Option<&'p str> {
+    match method {
+        "tools/call" | "prompts/get" => params.name.as_ref().map(|name| name.text.as_str()),
+        _ => None,
+    }
+}
+
+fn equal(headers: &HeaderMap, name: &HeaderName, expected: &str) -> Result<(), Rejection> {
+    let given = mirror::read(headers, name).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+    if given == expected {
+        Ok(())
+    } else {
+        Err(Rejection::HeaderMismatch { detail: format!("the header {name} differs from the body") })
+    }
+}
+
+/// The `Mcp-Param-*` headers, which are compared once the tool is known.
+pub(super) fn mirrored_params(headers: &HeaderMap) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for (name, value) in headers {
+        if name.as_str().starts_with(mirror::PARAM_PREFIX) {
+            found.append(name, value.clone());
+        }
+    }
+    found
+}

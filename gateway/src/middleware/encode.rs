@@ -1,0 +1,147 @@
+//! Writes an answer as HTTP: one JSON message, or an event stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use tokio::time::{Instant, Sleep};
+
+use super::respond;
+use crate::backends::answer::{Answer, AnswerStream};
+use crate::body::{Body, BodyError};
+use crate::mcp::version::Era;
+use crate::mcp::{mirror, sse};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Tells nginx, and what follows its example, not to hold the stream back.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// A stream that is quiet for so long gets a comment.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Writes an answer for a client that takes an event stream.
+pub(super) fn streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
+    match answer {
+        Answer::Stream(stream) => event_stream(Body::arriving(Events::new(stream, id, era))),
+        other => whole(other, era),
+    }
+}
+
+/// Writes an answer for a client that takes nothing but an event stream.
+pub(super) fn only_streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
+    match answer {
+        Answer::Message { message, .. } => event_stream(Body::from(sse::encode(&message))),
+        Answer::Opened { message, session } => {
+            let mut response = event_stream(Body::from(sse::encode(&message)));
+            name_session(&mut response, &session);
+            response
+        }
+        other => streamed(other, id, era),
+    }
+}
+
+/// Waits for the response where notifications come first: for clients that
+/// take one message only.
+pub(super) async fn last(answer: Answer, id: &str, era: Era) -> Answer {
+    let Answer::Stream(mut stream) = answer else { return answer };
+    let mut last = None;
+    while let Some(message) = stream.next().await {
+        last = Some(message.unwrap_or_else(|rejection| respond::message(&rejection, id, era)));
+    }
+    let message = last.unwrap_or_else(|| respond::message(&crate::rejection::Rejection::Internal, id, era));
+    Answer::Message { message, code: None }
+}
+
+/// Writes an answer as one message.
+pub(super) fn whole(answer: Answer, era: Era) -> Response<Body> {
+    match answer {
+        Answer::Message { message, code } => {
+            let mut response = json(message);
+            *response.status_mut() = code.map_or(StatusCode::OK, |code| status(code, era));
+            response
+        }
+        Answer::Opened { message, session } => {
+            let mut response = json(message);
+            name_session(&mut response, &session);
+            response
+        }
+        Answer::Accepted | Answer::Stream(_) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response
+        }
+    }
+}
+
+/// The status that goes with an upstream's error (MCP 2026-07-28,
+/// "Streamable HTTP"); earlier revisions answer errors with 200.
+const fn status(code: i64, era: Era) -> StatusCode {
+    match (era, code) {
+        (Era::Modern, -32601) => StatusCode::NOT_FOUND,
+        (Era::Modern, -32700 | -32600 | -32022..=-32020) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+fn json(message: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(message));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn event_stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+fn name_session(response: &mut Response<Body>, session: &str) {
+    if let Ok(session) = HeaderValue::from_str(session) {
+        response.headers_mut().insert(mirror::SESSION_ID, session);
+    }
+}
+
+/// The body of an event stream.
+struct Events {
+    stream: AnswerStream,
+    id: String,
+    era: Era,
+    quiet: Pin<Box<Sleep>>,
+}
+
+impl Events {
+    fn new(stream: AnswerStream, id: &str, era: Era) -> Self {
+        Self { stream, id: id.to_owned(), era, quiet: Box::pin(tokio::time::sleep(KEEP_ALIVE_INTERVAL)) }
+    }
+
+    fn rest(&mut self) {
+        self.quiet.as_mut().reset(Instant::now() + KEEP_ALIVE_INTERVAL);
+    }
+}
+
+impl http_body::Body for Events {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let event = match self.stream.as_mut().poll_next(cx) {
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Ok(message))) => sse::encode(&message),
+            Poll::Ready(Some(Err(rejection))) => sse::encode(&respond::message(&rejection, &self.id, self.era)),
+            Poll::Pending if self.quiet.as_mut().poll(cx).is_ready() => Bytes::from_static(sse::KEEP_ALIVE),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.rest();
+        // The timer is new: it has to be asked once more to wake this task.
+        let _ = self.quiet.as_mut().poll(cx);
+        Poll::Ready(Some(Ok(Frame::data(event))))
+    }
+}

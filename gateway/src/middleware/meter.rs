@@ -1,0 +1,148 @@
+//! Counts, times and records every tool call, however it ends.
+//!
+//! Outermost of the MCP half, so that refused calls count too. A call whose
+//! answer is a stream ends with it, one whose caller goes away ends then.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, Either};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::audit::{AuditEntry, AuditLog, Reservation};
+use crate::backends::Backends;
+use crate::backends::answer::Answer;
+use crate::mcp::request::McpRequest;
+use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
+use crate::record::CallRecord;
+use crate::rejection::Rejection;
+
+/// Meters tool calls.
+#[derive(Clone, Debug)]
+pub struct MeterLayer {
+    backends: Arc<Backends>,
+    metrics: Arc<Metrics>,
+    audit: Option<Arc<AuditLog>>,
+}
+
+/// See [`MeterLayer`].
+#[derive(Clone, Debug)]
+pub struct Meter<S> {
+    layer: MeterLayer,
+    inner: S,
+}
+
+/// A call that is running; when it is gone, the call has ended.
+struct Running {
+    record: Arc<CallRecord>,
+    metrics: Arc<Metrics>,
+    audit: Option<(Reservation, Option<Bytes>)>,
+}
+
+// === impl MeterLayer ===
+
+impl MeterLayer {
+    /// A layer that names tools as `backends` knows them.
+    #[must_use]
+    pub const fn new(backends: Arc<Backends>, metrics: Arc<Metrics>, audit: Option<Arc<AuditLog>>) -> Self {
+        Self { backends, metrics, audit }
+    }
+
+    /// Takes up the call, and room in the audit log for it.
+    async fn begin(&self, request: &McpRequest) -> Result<Running, Rejection> {
+        let mut running =
+            Running { record: Arc::clone(&request.record), metrics: Arc::clone(&self.metrics), audit: None };
+        if let Some(audit) = &self.audit {
+            if !audit.is_writable() {
+                return Err(Rejection::AuditUnavailable);
+            }
+            let reserved = tokio::time::timeout_at(request.deadline, audit.reserve()).await;
+            let reservation = reserved.map_err(|_| Rejection::AuditUnavailable)?;
+            let arguments = audit
+                .includes_arguments()
+                .then(|| request.params.arguments.map(|span| request.body.slice(span.range())))
+                .flatten();
+            running.audit = Some((reservation, arguments));
+        }
+        Ok(running)
+    }
+}
+
+impl<S> Layer<S> for MeterLayer {
+    type Service = Meter<S>;
+
+    fn layer(&self, inner: S) -> Meter<S> {
+        Meter { layer: self.clone(), inner }
+    }
+}
+
+// === impl Meter ===
+
+impl<S> Service<McpRequest> for Meter<S>
+where
+    S: Service<McpRequest, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Answer;
+    type Error = Rejection;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Answer, Rejection>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: McpRequest) -> Self::Future {
+        let Some(name) = request.tool() else { return Either::Left(self.inner.call(request)) };
+        if let Some(tool) = self.layer.backends.known_tool(name) {
+            // A new record: nothing was set before.
+            let _ = request.record.tool.set(Arc::clone(&tool.full_name));
+            let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
+        }
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let layer = self.layer.clone();
+        Either::Right(Box::pin(async move {
+            let running = layer.begin(&request).await?;
+            match inner.call(request).await {
+                Ok(Answer::Stream(stream)) => {
+                    Ok(Answer::Stream(Box::pin(stream.inspect(move |_| {
+                        // Held for as long as the stream is.
+                        let _ = &running;
+                    }))))
+                }
+                Ok(answer) => Ok(answer),
+                Err(rejection) => {
+                    if running.record.status().is_none() {
+                        running.record.set_status(CallStatus::Error);
+                    }
+                    Err(rejection)
+                }
+            }
+        }))
+    }
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let record = &self.record;
+        if record.status().is_none() {
+            // Nobody waited for its end.
+            record.set_status(CallStatus::Error);
+        }
+        let status = record.status().unwrap_or(CallStatus::Error);
+        let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
+        let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
+        self.metrics.call_finished(tool, upstream, status, record.started.elapsed());
+        if status == CallStatus::RateLimited {
+            self.metrics.rate_limited(tool);
+        }
+        if let Some((reservation, arguments)) = self.audit.take() {
+            reservation.record(AuditEntry::new(Arc::clone(record), arguments.as_deref()));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Answers what needs no caller: health, and who issues the tokens we take.
+//!
+//! Health stands outside the address allowlist, so that an orchestrator can
+//! always ask; the rest stands inside it and before authentication.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response};
+use serde_json::json;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::respond::PublicOrigin;
+use crate::admin::{Phase, Readiness, health};
+use crate::body::Body;
+use crate::door::Door;
+use crate::rejection::Rejection;
+
+/// Answers the health paths, and turns new calls away while what runs is
+/// being finished.
+#[derive(Clone, Debug)]
+pub struct HealthLayer {
+    readiness: Readiness,
+}
+
+/// See [`HealthLayer`].
+#[derive(Clone, Debug)]
+pub struct Health<S> {
+    readiness: Readiness,
+    inner: S,
+}
+
+/// Serves the protected resource metadata (RFC 9728), and refuses paths that
+/// lead nowhere.
+#[derive(Clone, Debug)]
+pub struct ReceptionLayer {
+    origin: PublicOrigin,
+    issuers: Arc<[String]>,
+    scopes: Arc<[String]>,
+}
+
+/// See [`ReceptionLayer`].
+#[derive(Clone, Debug)]
+pub struct Reception<S> {
+    layer: ReceptionLayer,
+    inner: S,
+}
+
+// === impl HealthLayer ===
+
+impl HealthLayer {
+    /// Answers by `readiness`.
+    #[must_use]
+    pub const fn new(readiness: Readiness) -> Self {
+        Self { readiness }
+    }
+}
+
+impl<S> Layer<S> for HealthLayer {
+    type Service = Health<S>;
+
+    fn layer(&self, inner: S) -> Health<S> {
+        Health { readiness: self.readiness.clone(), inner }
+    }
+}
+
+// === impl Health ===
+
+impl<S, B> Service<Request<B>> for Health<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Rejection>,
+{
+    type Response = Response<Body>;
+    type Error = Rejection;
+    type Future = Either<Ready<Result<Response<Body>, Rejection>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.extensions().get::<Door>() != Some(&Door::Health) {
+            return match self.readiness.phase() {
+                Phase::Draining => Either::Left(ready(Err(Rejection::Draining))),
+                Phase::Starting | Phase::Ready => Either::Right(self.inner.call(request)),
+            };
+        }
+        let answer = match (reads(request.method()), health(request.uri().path(), &self.readiness)) {
+            (true, Some(answer)) => Ok(answer),
+            (true, None) => Err(Rejection::NoSuchPath),
+            (false, _) => Err(Rejection::MethodNotAllowed { allow: Door::Health.allow() }),
+        };
+        Either::Left(ready(answer))
+    }
+}
+
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+// === impl ReceptionLayer ===
+
+impl ReceptionLayer {
+    /// Names `issuers` as those whose tokens are taken, and `scopes` as those
+    /// every token needs.
+    #[must_use]
+    pub fn new(origin: PublicOrigin, issuers: Vec<String>, scopes: Vec<String>) -> Self {
+        Self { origin, issuers: issuers.into(), scopes: scopes.into() }
+    }
+
+    /// RFC 9728 §2. The resource is the endpoint whose path follows the
+    /// well-known one; without one it is `/mcp`.
+    fn metadata(&self, path: &str, host: Option<&HeaderValue>) -> Response<Body> {
+        let resource = path.strip_prefix(Door::ResourceMetadata.pattern()).filter(|rest| rest.len() > 1);
+        let resource = format!("{}{}", self.origin.or_host(host), resource.unwrap_or("/mcp"));
+        let mut metadata = json!({"resource": resource, "bearer_methods_supported": ["header"]});
+        if !self.issuers.is_empty() {
+            metadata["authorization_servers"] = json!(&*self.issuers);
+        }
+        if !self.scopes.is_empty() {
+            metadata["scopes_supported"] = json!(&*self.scopes);
+        }
+        let mut response = Response::new(Body::from(metadata.to_string()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+impl<S> Layer<S> for ReceptionLayer {
+    type Service = Reception<S>;
+
+    fn layer(&self, inner: S) -> Reception<S> {
+        Reception { layer: self.clone(), inner }
+    }
+}
+
+// === impl Reception ===
+
+impl<S, B> Service<Request<B>> for Reception<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Rejection>,
+{
+    type Response = Response<Body>;
+    type Error = Rejection;
+    type Future = Either<Ready<Result<Response<Body>, Rejection>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = match request.extensions().get::<Door>() {
+            Some(Door::Unknown) | None => Err(Rejection::NoSuchPath),
+            Some(door @ Door::ResourceMetadata) if !reads(request.method()) => {
+                Err(Rejection::MethodNotAllowed { allow: door.allow() })
+            }
+            Some(Door::ResourceMetadata) => {
+                // Known paths only: another would be named as a resource of ours.
+                let path = request.uri().path();
+                let resource = path.strip_prefix(Door::ResourceMetadata.pattern()).unwrap_or_default();
+                match Door::at(resource) {
+                    Door::Mcp | Door::Server(_) => Ok(self.layer.metadata(path, request.headers().get(HOST))),
+                    _ if resource.len() <= 1 => Ok(self.layer.metadata(path, request.headers().get(HOST))),
+                    _ => Err(Rejection::NoSuchPath),
+                }
+            }
+            Some(_) => return Either::Right(self.inner.call(request)),
+        };
+        Either::Left(ready(answer))
+    }
+}

@@ -1,0 +1,376 @@
+//! Turns every refusal into HTTP and JSON-RPC: the one place that knows which
+//! status and code a [`Rejection`] has, and what may be said outside.
+//!
+//! Stands right inside `observe`, so that whatever refuses further in is
+//! answered and recorded alike.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use serde_json::{Value, json};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::body::Body;
+use crate::door::Door;
+use crate::mcp::json::push_string;
+use crate::mcp::version::{Era, Version};
+use crate::rejection::Rejection;
+
+/// How a refusal looks from outside.
+struct Outside {
+    status: StatusCode,
+    code: Option<i64>,
+    message: Cow<'static, str>,
+    data: Option<Value>,
+    retry_after: Option<Duration>,
+}
+
+/// The status, code and message of a refusal.
+fn outside(rejection: &Rejection, era: Era) -> Outside {
+    let modern = era == Era::Modern;
+    match rejection {
+        Rejection::NoCredential => Outside::http(StatusCode::UNAUTHORIZED, "send an API key or a bearer token"),
+        Rejection::BadCredential { detail } => Outside::http(StatusCode::UNAUTHORIZED, *detail),
+        Rejection::ScopeMissing { .. } => Outside::http(StatusCode::FORBIDDEN, "the token lacks a scope"),
+        Rejection::AddressNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this address is not allowed"),
+        Rejection::OriginNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed"),
+        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path"),
+        Rejection::MethodNotAllowed { .. } => {
+            Outside::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+        }
+        Rejection::UnsupportedMediaType => {
+            Outside::rpc(StatusCode::UNSUPPORTED_MEDIA_TYPE, -32600, "Content-Type must be application/json")
+        }
+        Rejection::NotAcceptable => {
+            Outside::rpc(StatusCode::NOT_ACCEPTABLE, -32600, "Accept must allow application/json or text/event-stream")
+        }
+        Rejection::BodyTooLarge { max_bytes } => {
+            Outside::http(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {max_bytes} bytes"))
+        }
+        Rejection::BodyTooSlow => Outside::http(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+        Rejection::BodyIncomplete => Outside::http(StatusCode::BAD_REQUEST, "the body broke off"),
+        Rejection::Overloaded => {
+            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "too many requests are running; try again")
+                .after(Duration::from_secs(1))
+        }
+        Rejection::Draining => {
+            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "the gateway is shutting down; try again")
+                .after(Duration::from_secs(1))
+        }
+        Rejection::TimedOut => Outside::rpc(StatusCode::GATEWAY_TIMEOUT, -31504, "the request took too long"),
+        Rejection::NotJson { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32700, detail.clone()),
+        Rejection::InvalidRequest { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32600, *detail),
+        Rejection::UnknownMethod => {
+            Outside::rpc(if modern { StatusCode::NOT_FOUND } else { StatusCode::OK }, -32601, "unknown method")
+        }
+        Rejection::MalformedMeta { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32602, *detail),
+        Rejection::InvalidParams { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
+        Rejection::UnknownTool { tool } => {
+            let tool: String = tool.chars().take(128).collect();
+            Outside::rpc(StatusCode::OK, -32602, format!("unknown tool: {tool}"))
+        }
+        // Answered as a result, so that a model reads it and corrects itself.
+        Rejection::BadArguments { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
+        Rejection::CannotBridge { detail } => Outside::rpc(StatusCode::OK, -32603, *detail),
+        Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
+        Rejection::UnsupportedVersion { requested } => {
+            let supported: Vec<&str> = Version::ALL.iter().map(|version| version.as_str()).collect();
+            Outside::rpc(StatusCode::BAD_REQUEST, -32022, "this protocol version is not supported")
+                .with(json!({"supported": supported, "requested": requested}))
+        }
+        Rejection::HeaderMismatch { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32020, detail.clone()),
+        Rejection::BadVersionHeader => {
+            Outside::rpc(StatusCode::BAD_REQUEST, -32600, "MCP-Protocol-Version names no supported version")
+        }
+        Rejection::RateLimited { retry_after } => {
+            Outside::rpc(StatusCode::TOO_MANY_REQUESTS, -31429, "rate limit exceeded; try again later")
+                .after(*retry_after)
+                .with(json!({"retryAfterSeconds": whole_seconds(*retry_after)}))
+        }
+        Rejection::Upstream(failure) => {
+            Outside::rpc(StatusCode::OK, -31502, format!("upstream {} {}", failure.upstream, failure.kind.message()))
+                .with(json!({
+                    "upstream": &*failure.upstream,
+                    "retryAfterSeconds": whole_seconds(failure.retry_after),
+                }))
+        }
+        Rejection::ModelBusy { retry_after } => {
+            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "the model is busy; try again later")
+                .after(*retry_after)
+                .with(json!({"retryAfterSeconds": whole_seconds(*retry_after)}))
+        }
+        Rejection::AuditUnavailable => Outside::rpc(
+            StatusCode::SERVICE_UNAVAILABLE,
+            -31503,
+            "calls cannot be recorded at present; try again later",
+        )
+        .after(Duration::from_secs(5)),
+        Rejection::Cancelled => Outside::rpc(StatusCode::OK, -31499, "the request was cancelled"),
+        Rejection::Internal => Outside::rpc(StatusCode::INTERNAL_SERVER_ERROR, -32603, "the gateway failed"),
+    }
+}
+
+/// Whole seconds, rounded up, at least one: what `Retry-After` can say.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+/// The JSON-RPC message of a refusal; `id` is JSON, `null` where it is unknown.
+#[must_use]
+pub fn message(rejection: &Rejection, id: &str, era: Era) -> Bytes {
+    if let Rejection::BadArguments { detail } = rejection {
+        return tool_error(id, detail, era);
+    }
+    if let Rejection::CannotBridge { detail } = rejection {
+        return tool_error(id, detail, era);
+    }
+    let outside = outside(rejection, era);
+    let mut text = String::with_capacity(128);
+    text.push_str(r#"{"jsonrpc":"2.0","id":"#);
+    text.push_str(id);
+    let _ = write!(text, r#","error":{{"code":{},"message":"#, outside.code.unwrap_or(-32603));
+    push_string(&mut text, &outside.message);
+    if let Some(data) = outside.data {
+        let _ = write!(text, r#","data":{data}"#);
+    }
+    text.push_str("}}");
+    text.into()
+}
+
+/// A tool result that says what went wrong.
+fn tool_error(id: &str, detail: &str, era: Era) -> Bytes {
+    let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"#);
+    push_string(&mut text, detail);
+    text.push_str(r#"}],"isError":true"#);
+    if era == Era::Modern {
+        text.push_str(r#","resultType":"complete""#);
+    }
+    text.push_str("}}");
+    text.into()
+}
+
+/// The whole answer to a refused request, `id` where it is known.
+#[must_use]
+pub fn refuse(rejection: &Rejection, id: Option<&str>, era: Era) -> Response<Body> {
+    let outside = outside(rejection, era);
+    let body = match outside.code {
+        Some(_) => message(rejection, id.unwrap_or("null"), era),
+        None => plain(rejection, &outside.message),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = outside.status;
+    decorate(&mut response, rejection, &outside);
+    response
+}
+
+/// The same in the REST flavour.
+#[must_use]
+pub fn refuse_rest(rejection: &Rejection) -> Response<Body> {
+    let outside = outside(rejection, Era::Legacy);
+    let body = json!({"success": false, "result": null, "error": outside.message});
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = outside.status;
+    decorate(&mut response, rejection, &outside);
+    response
+}
+
+fn plain(rejection: &Rejection, message: &str) -> Bytes {
+    json!({"error": oauth_error(rejection).unwrap_or("refused"), "error_description": message}).to_string().into()
+}
+
+fn decorate(response: &mut Response<Body>, rejection: &Rejection, outside: &Outside) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = outside.retry_after {
+        headers.insert(RETRY_AFTER, whole_seconds(after).into());
+    }
+    if let Rejection::MethodNotAllowed { allow } = rejection {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+}
+
+/// The error codes of RFC 6750 §3.1.
+const fn oauth_error(rejection: &Rejection) -> Option<&'static str> {
+    match rejection {
+        Rejection::NoCredential => Some("unauthorized"),
+        Rejection::BadCredential { .. } => Some("invalid_token"),
+        Rejection::ScopeMissing { .. } => Some("insufficient_scope"),
+        _ => None,
+    }
+}
+
+/// `WWW-Authenticate` (RFC 6750 §3, RFC 9728 §5.1), for refusals that a
+/// credential would mend.
+fn challenge(rejection: &Rejection, metadata_url: &str) -> Option<HeaderValue> {
+    let mut text = String::from("Bearer ");
+    match rejection {
+        Rejection::NoCredential => {}
+        Rejection::BadCredential { detail } => {
+            let _ = write!(text, r#"error="invalid_token", error_description="{detail}", "#);
+        }
+        Rejection::ScopeMissing { required } => {
+            let _ = write!(text, r#"error="insufficient_scope", scope="{}", "#, required.join(" "));
+        }
+        _ => return None,
+    }
+    let _ = write!(text, r#"resource_metadata="{metadata_url}""#);
+    HeaderValue::from_str(&text).ok()
+}
+
+// === impl Outside ===
+
+impl Outside {
+    fn http(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code: None, message: message.into(), data: None, retry_after: None }
+    }
+
+    fn rpc(status: StatusCode, code: i64, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: Some(code), ..Self::http(status, message) }
+    }
+
+    fn after(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
+    }
+
+    fn with(self, data: Value) -> Self {
+        Self { data: Some(data), ..self }
+    }
+}
+
+/// What clients call us, where the configuration says so.
+#[derive(Clone, Debug, Default)]
+pub struct PublicOrigin(Option<Arc<str>>);
+
+// === impl PublicOrigin ===
+
+impl PublicOrigin {
+    /// `https://mcp.example.com`, without a path.
+    #[must_use]
+    pub fn new(origin: Option<Arc<str>>) -> Self {
+        Self(origin)
+    }
+
+    /// The origin; where none is configured, that by which the caller reached us.
+    #[must_use]
+    pub fn or_host(&self, host: Option<&HeaderValue>) -> Cow<'_, str> {
+        match &self.0 {
+            Some(origin) => Cow::Borrowed(origin),
+            None => {
+                let host = host.and_then(|host| host.to_str().ok()).filter(|host| is_authority(host));
+                Cow::Owned(format!("http://{}", host.unwrap_or("localhost")))
+            }
+        }
+    }
+}
+
+/// Whether the text can stand in a quoted URL.
+fn is_authority(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+}
+
+/// Answers refusals.
+#[derive(Clone, Debug, Default)]
+pub struct RespondLayer {
+    origin: PublicOrigin,
+}
+
+/// See [`RespondLayer`].
+#[derive(Clone, Debug)]
+pub struct Respond<S> {
+    origin: PublicOrigin,
+    inner: S,
+}
+
+// === impl RespondLayer ===
+
+impl RespondLayer {
+    /// A layer for a gateway of this origin.
+    #[must_use]
+    pub const fn new(origin: PublicOrigin) -> Self {
+        Self { origin }
+    }
+}
+
+impl<S> Layer<S> for RespondLayer {
+    type Service = Respond<S>;
+
+    fn layer(&self, inner: S) -> Respond<S> {
+        Respond { origin: self.origin.clone(), inner }
+    }
+}
+
+// === impl Respond ===
+
+impl<S, B> Service<Request<B>> for Respond<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Rejection>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = RespondFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // What is not ready refuses when it is called.
+        let _ = self.inner.poll_ready(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        RespondFuture {
+            host: request.headers().get(HOST).cloned(),
+            path: request.extensions().get::<Door>().cloned(),
+            origin: self.origin.clone(),
+            inner: self.inner.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Respond`].
+    #[derive(Debug)]
+    pub struct RespondFuture<F> {
+        host: Option<HeaderValue>,
+        path: Option<Door>,
+        origin: PublicOrigin,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFuture<F> {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let rejection = match ready!(this.inner.poll(cx)) {
+            Ok(response) => return Poll::Ready(Ok(response)),
+            Err(rejection) => rejection,
+        };
+        let is_rest = matches!(this.path, Some(Door::RestTools | Door::RestInvoke));
+        let mut response = if is_rest { refuse_rest(&rejection) } else { refuse(&rejection, None, Era::Legacy) };
+        let path = match this.path {
+            Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
+            _ => Cow::Borrowed("/mcp"),
+        };
+        let origin = this.origin.or_host(this.host.as_ref());
+        let url = format!("{origin}/.well-known/oauth-protected-resource{path}");
+        if let Some(challenge) = challenge(&rejection, &url) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests;

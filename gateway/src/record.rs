@@ -1,0 +1,93 @@
+//! What becomes known of a request while it passes through the stack.
+//!
+//! `observe` makes the record, the layers inside fill it in, and the access
+//! line, the metrics and the audit entry are written from it.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use http::HeaderValue;
+use portcullis_policies::{Decision, Principal};
+
+use crate::metrics::CallStatus;
+
+/// One request's record, shared by all layers through its extensions.
+#[derive(Debug)]
+pub struct CallRecord {
+    /// When the request's head had been read.
+    pub started: Instant,
+    /// `X-Request-ID`, taken from the caller or made.
+    pub request_id: HeaderValue,
+    /// The W3C `traceparent`, where the caller sent one.
+    pub traceparent: Option<HeaderValue>,
+    /// The caller's address, proxies taken into account.
+    pub client_ip: OnceLock<IpAddr>,
+    /// Who called.
+    pub principal: OnceLock<Arc<Principal>>,
+    /// The JSON-RPC method, where it is one we know.
+    pub rpc_method: OnceLock<&'static str>,
+    /// The tool, where it is one we know; else [`UNKNOWN_TOOL`](crate::metrics::UNKNOWN_TOOL).
+    pub tool: OnceLock<Arc<str>>,
+    /// The upstream that serves the tool.
+    pub upstream: OnceLock<Arc<str>>,
+    /// What policy said.
+    pub decision: OnceLock<Decision>,
+    status: AtomicU8,
+}
+
+const UNSET: u8 = u8::MAX;
+
+// === impl CallRecord ===
+
+impl CallRecord {
+    /// A record that knows nothing yet.
+    #[must_use]
+    pub fn new(request_id: HeaderValue, traceparent: Option<HeaderValue>) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id,
+            traceparent,
+            client_ip: OnceLock::new(),
+            principal: OnceLock::new(),
+            rpc_method: OnceLock::new(),
+            tool: OnceLock::new(),
+            upstream: OnceLock::new(),
+            decision: OnceLock::new(),
+            status: AtomicU8::new(UNSET),
+        }
+    }
+
+    /// Notes how the tool call ended. The last word counts: an answer that
+    /// began well may still break off.
+    pub fn set_status(&self, status: CallStatus) {
+        self.status.store(status as u8, Ordering::Relaxed);
+    }
+
+    /// How the tool call ended; `None` while it runs and where none was made.
+    pub fn status(&self) -> Option<CallStatus> {
+        use CallStatus::{Denied, Error, RateLimited, Success, UpstreamError};
+        let raw = self.status.load(Ordering::Relaxed);
+        [Success, Error, Denied, RateLimited, UpstreamError].into_iter().find(|status| *status as u8 == raw)
+    }
+
+    /// The request id as text, for logs.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or("unprintable")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_status_counts() {
+        let record = CallRecord::new(HeaderValue::from_static("r1"), None);
+        assert_eq!(record.status(), None);
+        record.set_status(CallStatus::Success);
+        record.set_status(CallStatus::UpstreamError);
+        assert_eq!(record.status(), Some(CallStatus::UpstreamError));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the gateway answers for itself: who it is and what it speaks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::backends::answer::{Answer, response};
+use crate::mcp::meta;
+use crate::mcp::request::McpRequest;
+use crate::mcp::session::{Agreement, Sessions};
+use crate::mcp::version::{Era, Version};
+
+/// How long a client may keep what `server/discover` said, in milliseconds.
+const DISCOVER_TTL_MS: u64 = 60_000;
+
+/// Who we are, to clients.
+pub(super) fn server_info() -> Value {
+    json!({"name": "portcullis", "title": "Portcullis", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// Agrees on a revision and opens a session.
+pub(super) fn initialize(sessions: &Sessions, request: &McpRequest) -> Answer {
+    // Seen in the wild: `params: {}`. The client then gets the newest.
+    let asked = request.params.protocol_version.as_deref().and_then(Version::parse);
+    let version = asked.filter(|version| version.era() == Era::Legacy).unwrap_or(Version::NEWEST_LEGACY);
+    let copy = |span| Bytes::copy_from_slice(request.text(span).as_bytes());
+    let session = sessions.open(Agreement {
+        version,
+        principal: request.principal.shared_name(),
+        capabilities: request.params.capabilities.map_or_else(Bytes::new, copy),
+        client_info: request.params.client_info.map(copy),
+    });
+    let result = json!({
+        "protocolVersion": version.as_str(),
+        "capabilities": {"tools": {}},
+        "serverInfo": server_info(),
+    });
+    Answer::Opened { message: response(request.id_text(), &result.to_string()), session: Arc::clone(&session.id) }
+}
+
+/// What a stateless client learns of us.
+pub(super) fn discover(request: &McpRequest) -> Answer {
+    let versions: Vec<&str> = Version::ALL.iter().map(|version| version.as_str()).collect();
+    let result = json!({
+        "resultType": "complete",
+        "supportedVersions": versions,
+        "capabilities": {"tools": {}},
+        "ttlMs": DISCOVER_TTL_MS,
+        "cacheScope": "public",
+        "_meta": {(meta::SERVER_INFO): server_info()},
+    });
+    Answer::result(request.id_text(), &result.to_string())
+}

@@ -1,0 +1,174 @@
+//! The way of a request, as a list: outermost first.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use portcullis_policies::PolicySet;
+use tower::ServiceBuilder;
+use tower::util::{BoxCloneSyncService, option_layer};
+use tower_http::CompressionLevel;
+use tower_http::body::UnsyncBoxBody;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::compression::{CompressionBody, CompressionLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+
+use crate::admin::Readiness;
+use crate::audit::AuditLog;
+use crate::auth::Authenticator;
+use crate::backends::Backends;
+use crate::backends::answer::Answer;
+use crate::body::{Body, BodyError};
+use crate::mcp::mirror;
+use crate::mcp::request::McpRequest;
+use crate::mcp::session::Sessions;
+use crate::metrics::Metrics;
+use crate::middleware::admit::AdmitLayer;
+use crate::middleware::authenticate::AuthenticateLayer;
+use crate::middleware::authorize::AuthorizeLayer;
+use crate::middleware::contain::Contain;
+use crate::middleware::deadline::DeadlineLayer;
+use crate::middleware::decode::{DecodeLayer, DecodeSettings};
+use crate::middleware::ip_allowlist::{IpAllowlistLayer, NetworkSettings};
+use crate::middleware::meter::MeterLayer;
+use crate::middleware::observe::{ObserveLayer, Observed};
+use crate::middleware::origin::{OriginLayer, OriginSettings};
+use crate::middleware::rate_limit::{Quotas, RateLimitLayer};
+use crate::middleware::reception::{HealthLayer, ReceptionLayer};
+use crate::middleware::respond::{PublicOrigin, RespondLayer};
+use crate::rejection::Rejection;
+use crate::router::Router;
+use crate::running::Running;
+use crate::telemetry::AccessLog;
+
+/// The whole stack, ready to serve.
+pub type Stack = BoxCloneSyncService<Request<Incoming>, Response<ResponseBody>, Infallible>;
+
+/// What goes out: compressed where that was asked for, observed to its end.
+pub type ResponseBody = Observed<CompressionBody<UnsyncBoxBody<Bytes, BodyError>>>;
+
+/// How long a browser may remember what we allow.
+const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+/// Smaller answers are not worth compressing.
+const COMPRESS_ABOVE_BYTES: u64 = 16 * 1024;
+
+/// Headers a page may send us and read of our answers.
+fn cors(allowed_origins: Vec<HeaderValue>) -> Option<CorsLayer> {
+    let exposed: [HeaderName; 4] =
+        [mirror::SESSION_ID, WWW_AUTHENTICATE, RETRY_AFTER, HeaderName::from_static("x-request-id")];
+    (!allowed_origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(allowed_origins))
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(exposed)
+            .max_age(CORS_MAX_AGE)
+    })
+}
+
+/// Everything the stack is built of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// One line a request.
+    pub access_log: AccessLog,
+    /// One entry a call.
+    pub audit: Option<Arc<AuditLog>>,
+    /// Starting, ready or draining.
+    pub readiness: Readiness,
+    /// How many requests are running.
+    pub running: Arc<Running>,
+    /// How many may.
+    pub max_concurrent_requests: usize,
+    /// What clients call us.
+    pub origin: PublicOrigin,
+    /// From where calls may come.
+    pub network: Arc<NetworkSettings>,
+    /// Which web pages may call.
+    pub origins: Arc<OriginSettings>,
+    /// The same as browsers write them, for CORS.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// Who issues tokens, and the scopes each needs.
+    pub issuers: (Vec<String>, Vec<String>),
+    /// Who is calling.
+    pub authenticator: Arc<Authenticator>,
+    /// How bodies are read.
+    pub decode: DecodeSettings,
+    /// Open sessions.
+    pub sessions: Arc<Sessions>,
+    /// Who may call what.
+    pub policies: Arc<PolicySet>,
+    /// How often.
+    pub quotas: Arc<Quotas>,
+    /// What serves the calls.
+    pub backends: Arc<Backends>,
+}
+
+/// Puts the layers together.
+#[must_use]
+pub fn build(parts: Parts) -> Stack {
+    let metrics = parts.metrics;
+
+    // Inside `decode` all is MCP.
+    let calls = ServiceBuilder::new()
+        // First, so that every call counts, however it ends.
+        .layer(MeterLayer::new(Arc::clone(&parts.backends), Arc::clone(&metrics), parts.audit))
+        // Before the quota: a refused call spends none.
+        .layer(AuthorizeLayer::new(parts.policies, Arc::clone(&metrics)))
+        // Before the backend: a limited call does not reach it.
+        .layer(RateLimitLayer::new(parts.quotas))
+        // Last, for whatever waits further in without a deadline of its own.
+        .layer(DeadlineLayer)
+        .service(Router::new(parts.backends, Arc::clone(&parts.sessions), Arc::clone(&metrics)));
+    // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
+    // type of all layers grows beyond bearing.
+    let calls: BoxCloneSyncService<McpRequest, Answer, Rejection> = BoxCloneSyncService::new(calls);
+    let known_callers = ServiceBuilder::new()
+        // Nobody unknown gets further.
+        .layer(AuthenticateLayer::new(parts.authenticator.clone()))
+        // Reads the body; from here on all is MCP.
+        .layer(DecodeLayer::new(parts.decode, parts.sessions))
+        .service(calls);
+    let known_callers: BoxCloneSyncService<Request<Incoming>, Response<Body>, Rejection> =
+        BoxCloneSyncService::new(known_callers);
+
+    let stack = ServiceBuilder::new()
+        // Before all: the request's id, its access line, its count.
+        .layer(ObserveLayer::new(Arc::clone(&metrics), parts.access_log))
+        // So that nothing that prints a request prints a credential.
+        .layer(SetSensitiveRequestHeadersLayer::new(
+            [AUTHORIZATION].into_iter().chain(parts.authenticator.key_header().cloned()),
+        ))
+        // Answers are compressed where the client asks and it pays, never streams.
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE_BYTES).and(NotForContentType::SSE)),
+        )
+        // Outside `respond`, so that browsers may read refusals too.
+        .layer(option_layer(cors(parts.allowed_origins)))
+        // A panic is answered and counted, and hurts no other request.
+        .layer(CatchPanicLayer::custom(Contain::new(Arc::clone(&metrics))))
+        // Every refusal from here on inwards becomes HTTP.
+        .layer(RespondLayer::new(parts.origin.clone()))
+        // Always answered, from anywhere.
+        .layer(HealthLayer::new(parts.readiness))
+        // Before what costs: too many at a time are refused.
+        .layer(AdmitLayer::new(parts.running, parts.max_concurrent_requests))
+        // Whose address may not call learns nothing more.
+        .layer(IpAllowlistLayer::new(parts.network))
+        // Before authentication: browsers attach credentials by themselves.
+        .layer(OriginLayer::new(parts.origins))
+        // Metadata for who has no token yet; paths that lead nowhere.
+        .layer(ReceptionLayer::new(parts.origin, parts.issuers.0, parts.issuers.1))
+        .service(known_callers);
+    BoxCloneSyncService::new(stack)
+}

@@ -1,0 +1,116 @@
+//! Reads YAML so that every fault can say where it stands.
+//!
+//! Policy files and the gateway's configuration file are both read here. A
+//! [`Document`] is the file as a JSON value together with the line and column
+//! of each of its parts. [`Document::decode`] checks it against the JSON Schema
+//! of the type it is to become and so reports *all* faults of a file at once,
+//! where plain serde would stop at the first and know no line.
+//!
+//! Stricter than YAML on purpose, because these files decide who may do what:
+//! a key given twice, a key without a value, tags and several documents in one
+//! file are faults. Size, depth and alias expansion are bounded.
+
+mod fault;
+mod formats;
+mod path;
+mod places;
+mod schema;
+mod suggestion;
+mod tree;
+
+mod check;
+mod scalar;
+mod union;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    fault::{Fault, Severity},
+    formats::Formats,
+    path::member,
+    schema::schema_of,
+    suggestion::closest,
+};
+
+use self::{places::Places, tree::Tree};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// One YAML file: its content, and where each part of it was written.
+#[derive(Clone, Debug)]
+pub struct Document {
+    file: Arc<str>,
+    value: Value,
+    places: Places,
+}
+
+// === impl Document ===
+
+impl Document {
+    /// Reads `text`; `file` is the name that faults will bear.
+    ///
+    /// An empty text is an empty mapping.
+    ///
+    /// # Errors
+    ///
+    /// Every fault up to the first that leaves the rest unreadable: bad syntax,
+    /// a key given twice, a key without a value, a tag, a second document, or
+    /// more text, depth or alias expansion than a file of settings needs.
+    pub fn parse(text: &str, file: impl Into<Arc<str>>) -> Result<Self, Vec<Fault>> {
+        let file = file.into();
+        let Tree { value, places, faults } = tree::read(text);
+        let document = Self { file, value, places };
+        if faults.is_empty() {
+            return Ok(document);
+        }
+        let file = &document.file;
+        Err(faults
+            .into_iter()
+            .map(|fault| Fault::error(file, fault.place, path::from_pointer(&fault.pointer), fault.message))
+            .collect())
+    }
+
+    /// The name the document was read under.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The content.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Turns the document into a `T`.
+    ///
+    /// `formats` holds the checks behind the `format` keywords in `T`'s schema.
+    ///
+    /// # Errors
+    ///
+    /// Every fault in the file, in the order of their lines.
+    pub fn decode<T>(&self, formats: &Formats) -> Result<T, Vec<Fault>>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let faults = check::check(self, &schema_of::<T>(), formats);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        // The schema says the same as serde does; what slips through all the
+        // same is reported for the whole file.
+        T::deserialize(&self.value).map_err(|error| vec![self.fault_at("", error.to_string())])
+    }
+
+    /// A fault at the part that `pointer` (RFC 6901) names, or at the nearest
+    /// part around it that exists.
+    pub fn fault_at(&self, pointer: &str, message: impl Into<String>) -> Fault {
+        Fault::error(&self.file, self.places.nearest(pointer), path::from_pointer(pointer), message.into())
+    }
+
+    /// Like [`Document::fault_at`], for what is allowed but surely not meant.
+    pub fn warning_at(&self, pointer: &str, message: impl Into<String>) -> Fault {
+        Fault { severity: Severity::Warning, ..self.fault_at(pointer, message) }
+    }
+}
