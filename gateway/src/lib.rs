@@ -35,6 +35,7 @@ pub mod backends;
 pub mod body;
 pub mod cli;
 pub mod config;
+mod decimal;
 pub mod door;
 pub mod http_client;
 pub mod listener;

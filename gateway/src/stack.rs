@@ -1,5 +1,7 @@
 //! The way of a request, as a list: outermost first.
 
+mod shared;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use portcullis_policies::PolicySet;
 use tower::ServiceBuilder;
-use tower::util::{BoxCloneSyncService, option_layer};
+use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,6 +21,7 @@ use tower_http::compression::{CompressionBody, CompressionLayer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
+pub use self::shared::Shared;
 use crate::admin::Readiness;
 use crate::audit::AuditLog;
 use crate::auth::Authenticator;
@@ -48,7 +51,7 @@ use crate::running::Running;
 use crate::telemetry::AccessLog;
 
 /// The whole stack, ready to serve.
-pub type Stack = BoxCloneSyncService<Request<Incoming>, Response<ResponseBody>, Infallible>;
+pub type Stack = Shared<Request<Incoming>, Response<ResponseBody>, Infallible>;
 
 /// What goes out: compressed where that was asked for, observed to its end.
 pub type ResponseBody = Observed<CompressionBody<UnsyncBoxBody<Bytes, BodyError>>>;
@@ -129,15 +132,14 @@ pub fn build(parts: Parts) -> Stack {
         .service(Router::new(parts.backends, Arc::clone(&parts.sessions), Arc::clone(&metrics)));
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
-    let calls: BoxCloneSyncService<McpRequest, Answer, Rejection> = BoxCloneSyncService::new(calls);
+    let calls: Shared<McpRequest, Answer, Rejection> = Shared::new(calls);
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))
         // Reads the body; from here on all is MCP.
         .layer(DecodeLayer::new(parts.decode, parts.sessions))
         .service(calls);
-    let known_callers: BoxCloneSyncService<Request<Incoming>, Response<Body>, Rejection> =
-        BoxCloneSyncService::new(known_callers);
+    let known_callers: Shared<Request<Incoming>, Response<Body>, Rejection> = Shared::new(known_callers);
 
     let stack = ServiceBuilder::new()
         // Before all: the request's id, its access line, its count.
@@ -170,5 +172,5 @@ pub fn build(parts: Parts) -> Stack {
         // Metadata for who has no token yet; paths that lead nowhere.
         .layer(ReceptionLayer::new(parts.origin, parts.issuers.0, parts.issuers.1))
         .service(known_callers);
-    BoxCloneSyncService::new(stack)
+    Shared::new(stack)
 }

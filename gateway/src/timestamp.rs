@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
+use crate::decimal::push_digits;
+
 /// `2026-01-31T23:59:59`.
 const SECONDS_LEN: usize = 19;
 
@@ -29,8 +31,9 @@ pub(crate) fn push_rfc3339(out: &mut Vec<u8>, time: SystemTime) {
         text
     };
     out.extend_from_slice(&text);
-    let millis = since_epoch.subsec_millis();
-    write!(out, ".{millis:03}Z").expect("writing to memory succeeds");
+    out.push(b'.');
+    push_digits(out, since_epoch.subsec_millis().into(), 3);
+    out.push(b'Z');
 }
 
 fn format_second(seconds: u64) -> [u8; SECONDS_LEN] {

@@ -8,8 +8,6 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tower::ServiceExt;
-use tower::util::Oneshot;
 use tower_service::Service;
 
 use crate::audit::{AuditLog, AuditSettings};
@@ -36,14 +34,13 @@ pub(super) struct Current(pub(super) Arc<ArcSwap<Generation>>);
 impl Service<Request<Incoming>> for Current {
     type Response = Response<ResponseBody>;
     type Error = Infallible;
-    type Future = Oneshot<Stack, Request<Incoming>>;
+    type Future = <Stack as Service<Request<Incoming>>>::Future;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let stack = self.0.load().stack.clone();
-        stack.oneshot(request)
+        self.0.load().stack.clone().call(request)
     }
 }

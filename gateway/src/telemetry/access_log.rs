@@ -1,7 +1,6 @@
 //! One line per request, built by hand: it is written for every call.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +40,6 @@ pub struct AccessLine {
     pub bytes: u64,
 }
 
-/// A duration in milliseconds with its microseconds as fraction.
-struct Millis(Duration);
-
 // === impl AccessLog ===
 
 impl AccessLog {
@@ -72,15 +68,11 @@ fn write_line(out: &mut Vec<u8>, format: LogFormat, record: &CallRecord, request
     line.ids(record);
     line.text("method", request.method);
     line.text("path", request.path);
-    line.literal("status", request.status.as_u16());
-    line.literal("duration_ms", Millis(request.duration));
-    line.literal("bytes", request.bytes);
+    line.number("status", request.status.as_u16().into());
+    line.millis("duration_ms", request.duration);
+    line.number("bytes", request.bytes);
     if let Some(address) = record.client_ip.get() {
-        // An address needs no escaping; in JSON it needs its quotes.
-        match format {
-            LogFormat::Json => line.literal("client_ip", format_args!("\"{address}\"")),
-            LogFormat::Text => line.literal("client_ip", address),
-        }
+        line.address("client_ip", *address);
     }
     if let Some(principal) = record.principal.get() {
         line.text("principal", principal.name());
@@ -97,15 +89,6 @@ fn write_line(out: &mut Vec<u8>, format: LogFormat, record: &CallRecord, request
         }
     }
     line.end();
-}
-
-// === impl Millis ===
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.0.as_micros();
-        write!(f, "{}.{:03}", micros / 1000, micros % 1000)
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::SystemTime;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
 use super::LogFormat;
+use crate::decimal::{push_decimal, push_digits};
 use crate::record::CallRecord;
 use crate::timestamp::push_rfc3339;
 
@@ -74,6 +76,11 @@ impl<'a> Line<'a> {
     pub(super) fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         match self.format {
+            LogFormat::Json if needs_no_escape(value) => {
+                self.out.push(b'"');
+                self.out.extend_from_slice(value.as_bytes());
+                self.out.push(b'"');
+            }
             LogFormat::Json => {
                 serde_json::to_writer(&mut *self.out, value).expect("a string can be written to memory");
             }
@@ -89,6 +96,40 @@ impl<'a> Line<'a> {
     }
 
     /// The ids of the request that the line is about.
+    /// Appends a whole number.
+    pub(super) fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        push_decimal(self.out, value);
+    }
+
+    /// Appends a duration in milliseconds, exact to the microsecond.
+    pub(super) fn millis(&mut self, key: &str, duration: Duration) {
+        self.key(key);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        push_decimal(self.out, micros / 1000);
+        self.out.push(b'.');
+        push_digits(self.out, micros % 1000, 3);
+    }
+
+    /// Appends an address, which needs no escaping.
+    pub(super) fn address(&mut self, key: &str, address: IpAddr) {
+        self.key(key);
+        let quote: &[u8] = if self.format == LogFormat::Json { b"\"" } else { b"" };
+        self.out.extend_from_slice(quote);
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        self.out.push(b'.');
+                    }
+                    push_decimal(self.out, octet.into());
+                }
+            }
+            IpAddr::V6(address) => write!(self.out, "{address}").expect("writing to memory succeeds"),
+        }
+        self.out.extend_from_slice(quote);
+    }
+
     pub(super) fn ids(&mut self, record: &CallRecord) {
         self.text("request_id", record.request_id());
         if let Some(traceparent) = record.traceparent.as_ref().and_then(|value| value.to_str().ok()) {
@@ -127,6 +168,11 @@ impl<'a> Line<'a> {
 }
 
 /// Whether text can stand unquoted.
+/// Whether a JSON string may hold the text as it is (RFC 8259 §7).
+fn needs_no_escape(value: &str) -> bool {
+    value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+}
+
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\'))
 }
