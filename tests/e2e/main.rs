@@ -1,0 +1,25 @@
+//! One binary for all end-to-end tests, one module per promise. Every test
+//! starts the real gateway and speaks to it as a user would.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod authentication;
+mod built_in_default;
+mod commands;
+mod configuration;
+mod harness;
+mod legacy;
+mod modern;
+mod observability;
+mod policies;
+mod rate_limits;
+mod refusals;
+mod reload;
+mod rest;
+mod routing;
+mod schemas;
+mod sdk_clients;
+mod shutdown;
+mod streaming;
+mod tls;
+mod tokens;
+mod upstream_faults;

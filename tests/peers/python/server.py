@@ -1,0 +1,80 @@
+"""A server on the Python SDK, either line of it: over stdio when asked, else Streamable HTTP.
+
+Over HTTP it listens on a free port of loopback and prints that port as one JSON line, as every
+peer server does.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import anyio
+import uvicorn
+
+try:
+    from mcp.server import MCPServer
+    from mcp.server.mcpserver import Context
+except ImportError:  # the 1.x line
+    from mcp.server.fastmcp import Context
+    from mcp.server.fastmcp import FastMCP as MCPServer
+
+server = MCPServer("python-peer")
+
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Adds two whole numbers."""
+    return a + b
+
+
+@server.tool()
+def echo(text: str) -> str:
+    """Gives the text back."""
+    return text
+
+
+@server.tool()
+def fail() -> str:
+    """Always fails, as a tool may."""
+    raise ValueError("failed as asked")
+
+
+@server.tool()
+async def count(steps: int, ctx: Context) -> str:
+    """Reports progress at every step."""
+    for step in range(1, steps + 1):
+        await ctx.report_progress(step, steps, f"step {step}")
+        await anyio.sleep(0.05)
+    return f"counted to {steps}"
+
+
+@server.tool()
+async def grow(name: str, ctx: Context) -> str:
+    """Adds a tool of that name while the server runs, and says so."""
+    server.add_tool(lambda: "grown", name=name, description="Was not there at first.")
+    if hasattr(ctx, "notify_tools_changed"):
+        await ctx.notify_tools_changed()
+    await ctx.session.send_tool_list_changed()
+    return name
+
+
+def end_with_parent() -> None:
+    """Ends the process when the test that started it has ended, however it ended."""
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    if sys.argv[1:] == ["stdio"]:
+        server.run("stdio")
+        return
+    listener = socket.create_server(("127.0.0.1", 0))
+    app = server.streamable_http_app()
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+main()

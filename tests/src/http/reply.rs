@@ -1,0 +1,129 @@
+//! What a server answered: as it arrives, or whole.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+
+use serde_json::Value;
+
+use super::{Body, Connection, Framing, Headers, read_head};
+
+/// An answer whose head is read and whose body may still be coming.
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Headers,
+    body: BufReader<Body<Box<dyn Connection>>>,
+}
+
+/// An answer read to its end.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Headers,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn read(connection: Box<dyn Connection>) -> io::Result<Self> {
+        let mut input = BufReader::new(connection);
+        let (status, headers) = loop {
+            let (start, headers) = read_head(&mut input)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let status = start.split(' ').nth(1).and_then(|code| code.parse().ok());
+            match status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, start))? {
+                // An interim answer; the real one follows.
+                100..200 => {}
+                status => break (status, headers),
+            }
+        };
+        let framing = match status {
+            204 | 304 => Framing::Length(0),
+            _ => Framing::of(&headers, Framing::Close),
+        };
+        Ok(Self { status, headers, body: BufReader::new(Body::new(input, framing)) })
+    }
+
+    /// Waits for the next server-sent event that carries a message, and returns it;
+    /// `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the stream breaks or an event holds no JSON.
+    pub fn next_event(&mut self) -> io::Result<Option<Value>> {
+        let mut data = String::new();
+        loop {
+            let mut line = String::new();
+            if self.body.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            let line = line.trim_end_matches(['\r', '\n']);
+            if let Some(more) = line.strip_prefix("data:") {
+                data.push_str(more.trim_start());
+            } else if line.is_empty() && !data.is_empty() {
+                return Ok(Some(serde_json::from_str(&data)?));
+            }
+        }
+    }
+
+    /// Reads the rest.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks before the body's end.
+    pub fn finish(mut self) -> io::Result<Reply> {
+        let mut body = Vec::new();
+        self.body.read_to_end(&mut body)?;
+        Ok(Reply { status: self.status, headers: self.headers, body })
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Answer").field("status", &self.status).field("headers", &self.headers).finish_non_exhaustive()
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// A header's value, or the empty string.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Every message of the body, be it JSON or a stream of events.
+    ///
+    /// # Panics
+    ///
+    /// When the body is neither.
+    pub fn messages(&self) -> Vec<Value> {
+        let parse = |text: &str| {
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in the {} answer {text:?}", self.status))
+        };
+        if !self.header("Content-Type").starts_with("text/event-stream") {
+            return vec![parse(&self.text())];
+        }
+        let text = self.text();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+        data.filter(|data| !data.is_empty()).map(parse).collect()
+    }
+
+    /// The last message, which is the response.
+    ///
+    /// # Panics
+    ///
+    /// As [`Reply::messages`].
+    pub fn json(&self) -> Value {
+        self.messages().pop().unwrap_or_default()
+    }
+}

@@ -1,0 +1,74 @@
+//! The public SDK clients, each driven by a small script in its own language.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::peer::{node, python};
+
+/// A public client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sdk {
+    /// The Python SDK's 1.x line: handshake revisions.
+    Python1,
+    /// The Python SDK's 2.x line: 2026-07-28 where the server has it.
+    Python2,
+    /// `@modelcontextprotocol/sdk`: handshake revisions.
+    TypeScript1,
+    /// `@modelcontextprotocol/client`: 2026-07-28 where the server has it.
+    TypeScript2,
+}
+
+// === impl Sdk ===
+
+impl Sdk {
+    /// Every client there is.
+    pub const ALL: [Self; 4] = [Self::Python1, Self::Python2, Self::TypeScript1, Self::TypeScript2];
+
+    /// The revision this client settles on with a server of every revision.
+    pub fn newest_revision(self) -> &'static str {
+        match self {
+            Self::Python1 | Self::TypeScript1 => "2025-11-25",
+            Self::Python2 | Self::TypeScript2 => "2026-07-28",
+        }
+    }
+
+    /// Connects, lists the tools, makes the calls (`[{name, arguments}]`) and reports
+    /// `{protocolVersion, tools, calls: [{result, progress} or {error}]}`.
+    ///
+    /// # Panics
+    ///
+    /// When the client gives up, with what it said.
+    pub fn run(self, url: &str, key: &str, calls: &Value) -> Value {
+        self.try_run(url, key, calls).unwrap_or_else(|said| panic!("{self:?} gave up: {said}"))
+    }
+
+    /// As [`Sdk::run`], but a client that gives up is an answer.
+    ///
+    /// # Errors
+    ///
+    /// What the client wrote to standard error.
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be started or prints no report.
+    pub fn try_run(self, url: &str, key: &str, calls: &Value) -> Result<Value, String> {
+        let script = json!({"url": url, "headers": {"X-API-Key": key}, "calls": calls});
+        let output = self.command().arg(script.to_string()).output().expect("the client starts");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(serde_json::from_slice(&output.stdout).expect("a report"))
+    }
+
+    fn command(self) -> Command {
+        let (mut command, script) = match self {
+            Self::Python1 => (python("mcp-1"), "client_1.py"),
+            Self::Python2 => (python("mcp-2"), "client_2.py"),
+            Self::TypeScript1 => (node(), "client-1.mjs"),
+            Self::TypeScript2 => (node(), "client-2.mjs"),
+        };
+        command.arg(script);
+        command
+    }
+}
