@@ -2,6 +2,8 @@
 
 pub mod answer;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod test_backend;
 pub mod tool;
 pub mod transport;
 pub mod upstream;

@@ -23,6 +23,12 @@ pub enum Door {
 
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
+/// Whether an upstream could have this name. It is quoted in a header, so
+/// that nothing else may stand in it.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 // === impl Door ===
 
 impl Door {
@@ -41,7 +47,7 @@ impl Door {
                     }
                 }
                 match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
-                    Some(name) if !name.is_empty() && !name.contains('/') => Self::Server(name.into()),
+                    Some(name) if is_name(name) => Self::Server(name.into()),
                     _ => Self::Unknown,
                 }
             }
@@ -68,7 +74,8 @@ impl Door {
         match self {
             Self::Mcp | Self::Server(_) => "POST, DELETE",
             Self::RestInvoke => "POST",
-            Self::RestTools | Self::ResourceMetadata | Self::Health | Self::Unknown => "GET",
+            Self::RestTools => "GET",
+            Self::ResourceMetadata | Self::Health | Self::Unknown => "GET, HEAD",
         }
     }
 }
@@ -84,6 +91,7 @@ mod tests {
             ("/servers/crm/mcp", Door::Server("crm".into())),
             ("/servers//mcp", Door::Unknown),
             ("/servers/a/b/mcp", Door::Unknown),
+            ("/servers/a\",scope=\"all/mcp", Door::Unknown),
             ("/mcp/v2/tools", Door::RestTools),
             ("/.well-known/oauth-protected-resource/servers/crm/mcp", Door::ResourceMetadata),
             ("/.well-known/oauth-protected-resources", Door::Unknown),

@@ -16,4 +16,6 @@ pub mod request;
 pub mod session;
 pub mod splice;
 pub mod sse;
+#[cfg(test)]
+pub(crate) mod test_request;
 pub mod version;

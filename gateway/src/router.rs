@@ -35,11 +35,6 @@ impl Router {
     }
 
     async fn route(self, request: McpRequest) -> Result<Answer, Rejection> {
-        if let Some(server) = &request.server
-            && self.backends.named(server).is_none()
-        {
-            return Err(Rejection::NoSuchPath);
-        }
         match &request.operation {
             Operation::CallTool { tool } => {
                 let tool = Arc::clone(tool);
@@ -47,7 +42,7 @@ impl Router {
             }
             Operation::ListTools => listing::list(&self.backends, &request).await,
             Operation::Initialize => {
-                let answer = gateway::initialize(&self.sessions, &request);
+                let answer = gateway::initialize(&self.sessions, &request)?;
                 self.metrics.sessions(self.sessions.len());
                 Ok(answer)
             }

@@ -98,8 +98,10 @@ pub struct Parts {
     pub origins: Arc<OriginSettings>,
     /// The same as browsers write them, for CORS.
     pub allowed_origins: Vec<HeaderValue>,
-    /// Who issues tokens, and the scopes each needs.
-    pub issuers: (Vec<String>, Vec<String>),
+    /// Who issues tokens.
+    pub issuers: Vec<String>,
+    /// The scopes every token needs.
+    pub scopes: Arc<[String]>,
     /// Who is calling.
     pub authenticator: Arc<Authenticator>,
     /// How bodies are read.
@@ -129,7 +131,7 @@ pub fn build(parts: Parts) -> Stack {
         .layer(RateLimitLayer::new(parts.quotas))
         // Last, for whatever waits further in without a deadline of its own.
         .layer(DeadlineLayer)
-        .service(Router::new(parts.backends, Arc::clone(&parts.sessions), Arc::clone(&metrics)));
+        .service(Router::new(Arc::clone(&parts.backends), Arc::clone(&parts.sessions), Arc::clone(&metrics)));
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
     let calls: Shared<McpRequest, Answer, Rejection> = Shared::new(calls);
@@ -137,7 +139,7 @@ pub fn build(parts: Parts) -> Stack {
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))
         // Reads the body; from here on all is MCP.
-        .layer(DecodeLayer::new(parts.decode, parts.sessions))
+        .layer(DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends)))
         .service(calls);
     let known_callers: Shared<Request<Incoming>, Response<Body>, Rejection> = Shared::new(known_callers);
 
@@ -160,7 +162,7 @@ pub fn build(parts: Parts) -> Stack {
         // A panic is answered and counted, and hurts no other request.
         .layer(CatchPanicLayer::custom(Contain::new(Arc::clone(&metrics))))
         // Every refusal from here on inwards becomes HTTP.
-        .layer(RespondLayer::new(parts.origin.clone()))
+        .layer(RespondLayer::new(parts.origin.clone(), Arc::clone(&parts.scopes)))
         // Always answered, from anywhere.
         .layer(HealthLayer::new(parts.readiness))
         // Before what costs: too many at a time are refused.
@@ -170,7 +172,7 @@ pub fn build(parts: Parts) -> Stack {
         // Before authentication: browsers attach credentials by themselves.
         .layer(OriginLayer::new(parts.origins))
         // Metadata for who has no token yet; paths that lead nowhere.
-        .layer(ReceptionLayer::new(parts.origin, parts.issuers.0, parts.issuers.1))
+        .layer(ReceptionLayer::new(parts.origin, parts.issuers, parts.scopes))
         .service(known_callers);
     Shared::new(stack)
 }

@@ -83,7 +83,7 @@ impl Assembly {
             readiness: self.readiness.clone(),
             running: Arc::clone(&self.running),
             max_concurrent_requests: config.limits.max_concurrent_requests,
-            origin: PublicOrigin::new(origin),
+            origin: PublicOrigin::new(origin, config.tls.is_some()),
             network: Arc::new(config.network.clone()),
             origins: Arc::new(origins(config)),
             allowed_origins: config
@@ -91,7 +91,8 @@ impl Assembly {
                 .iter()
                 .filter_map(|origin| HeaderValue::from_str(&origin.to_string()).ok())
                 .collect(),
-            issuers: issuers(config),
+            issuers: config.auth.jwt.iter().map(|jwt| jwt.issuer.clone()).collect(),
+            scopes: scopes(config),
             authenticator: Arc::clone(&authenticator),
             decode: DecodeSettings {
                 max_body_bytes: config.limits.max_body_bytes,
@@ -174,12 +175,12 @@ fn origins(config: &Config) -> OriginSettings {
     }
 }
 
-fn issuers(config: &Config) -> (Vec<String>, Vec<String>) {
-    let issuers = config.auth.jwt.iter().map(|jwt| jwt.issuer.clone()).collect();
+/// The scopes that every token needs, whoever issued it.
+fn scopes(config: &Config) -> Arc<[String]> {
     let mut scopes: Vec<String> = config.auth.jwt.iter().flat_map(|jwt| jwt.required_scopes.clone()).collect();
     scopes.sort_unstable();
     scopes.dedup();
-    (issuers, scopes)
+    scopes.into()
 }
 
 /// The limits of each upstream.

@@ -47,7 +47,7 @@ pub struct ToolList {
 #[derive(Debug)]
 pub struct ToolNaming {
     upstream: Arc<str>,
-    prefix: String,
+    separator: String,
     selection: ToolSelection,
     include: GlobSet,
     exclude: GlobSet,
@@ -105,7 +105,7 @@ impl ToolNaming {
             set.build()
         };
         Ok(Self {
-            prefix: format!("{upstream}{separator}"),
+            separator: separator.to_owned(),
             include: globs(&selection.include)?,
             exclude: globs(&selection.exclude)?,
             upstream,
@@ -142,7 +142,7 @@ impl ToolNaming {
             _ => Vec::new(),
         };
         let short_name = self.selection.rename.get(&upstream_name).unwrap_or(&upstream_name).clone();
-        let full_name = bounded(format!("{}{short_name}", self.prefix));
+        let full_name = full_name(&self.upstream, &self.separator, &short_name);
         Some(Tool {
             definition: renamed(definition, &full_name)?,
             short_definition: renamed(definition, &short_name)?,
@@ -172,6 +172,11 @@ fn renamed(definition: &RawValue, name: &str) -> Option<String> {
     .ok()?;
     let span = span?;
     Some(format!("{}{quoted}{}", &text[..span.start()], &text[span.end()..]))
+}
+
+/// The full name of an upstream's tool: what policies, limits and metrics know.
+pub(crate) fn full_name(upstream: &str, separator: &str, short_name: &str) -> String {
+    bounded([upstream, separator, short_name].concat())
 }
 
 /// A name of at most [`MAX_NAME_CHARS`]: a longer one keeps its beginning and

@@ -132,6 +132,8 @@ struct RawEnvelope<'a> {
     params: Option<RawParams<'a>>,
     is_response: bool,
     repeated: bool,
+    /// A member's name is a known one but for its case.
+    misspelt: bool,
 }
 
 #[derive(Default)]
@@ -141,7 +143,11 @@ struct RawParams<'a> {
     is_malformed: bool,
     known: [Option<&'a RawValue>; KNOWN.len()],
     repeated: bool,
+    misspelt: bool,
 }
+
+/// The members of a message that decide where it goes.
+const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The members of `params` that are read, in the order of `RawParams::known`.
 const KNOWN: [&str; 8] =
@@ -156,6 +162,9 @@ impl RawEnvelope<'_> {
         let refuse = |detail| Err(EnvelopeError::NotJsonRpc { detail, id });
         if self.repeated || self.params.as_ref().is_some_and(|params| params.repeated) {
             return refuse("a member is given twice");
+        }
+        if self.misspelt || self.params.as_ref().is_some_and(|params| params.misspelt) {
+            return refuse("a member's name has the wrong case");
         }
         if self.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
             return refuse("`jsonrpc` must be \"2.0\"");
@@ -205,6 +214,13 @@ impl RawParams<'_> {
     }
 }
 
+/// Whether two names are the same but for case, as servers compare them that
+/// read JSON regardless of it: by Unicode's simple folding, so that `ſ` is `s`.
+fn differs_in_case(name: &str, known: &str) -> bool {
+    let folded = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    name.len() <= 2 * known.len() && folded.eq(known.chars().flat_map(char::to_lowercase))
+}
+
 /// A string or an integer (MCP, `RequestId`), not too long.
 fn id_is_valid(raw: &str) -> bool {
     let digits = raw.strip_prefix('-').unwrap_or(raw);
@@ -235,7 +251,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for TopLevel<'a> {
                             raw.repeated |= raw.is_response;
                             raw.is_response = true;
                         }
-                        _ => {
+                        other => {
+                            raw.misspelt |= MEMBERS.iter().any(|known| differs_in_case(other, known));
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
@@ -299,6 +316,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawParams<'a> {
                             raw.repeated |= raw.known[index].replace(map.next_value()?).is_some();
                         }
                         None => {
+                            raw.misspelt |= KNOWN.iter().any(|known| differs_in_case(&key, known));
                             map.next_value::<IgnoredAny>()?;
                         }
                     }

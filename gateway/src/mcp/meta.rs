@@ -52,30 +52,28 @@ impl Meta {
             return Ok(meta);
         }
         meta.span = Some(Span::of(raw.get(), message));
+        let mut seen = [false; 3];
         Members::for_each(raw.get(), |key, value| {
             let text = value.get();
-            match key.as_ref() {
+            let index = match key.as_ref() {
                 PROTOCOL_VERSION => {
-                    let repeated = meta.names_version;
                     meta.names_version = true;
                     meta.protocol_version = string(value);
-                    return !repeated;
+                    0
                 }
                 CLIENT_CAPABILITIES => {
-                    let repeated = meta.has_client_capabilities;
                     meta.has_client_capabilities = text.starts_with('{');
-                    return !repeated;
+                    1
                 }
                 "progressToken" => {
-                    let repeated = meta.progress_token.is_some();
                     if text.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
                         meta.progress_token = Some(Span::of(text, message));
                     }
-                    return !repeated;
+                    2
                 }
-                _ => {}
-            }
-            true
+                _ => return true,
+            };
+            !std::mem::replace(&mut seen[index], true)
         })?;
         Ok(meta)
     }

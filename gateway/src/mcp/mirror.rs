@@ -118,14 +118,21 @@ impl MirroredParameter {
         };
         let given = read(headers, &self.header)?;
         let expected = decode(expected.to_str().unwrap_or_default()).unwrap_or_default();
-        let equal = given == expected
-            || self.is_integer
-                && matches!((given.parse::<f64>(), expected.parse::<f64>()), (Ok(given), Ok(expected)) if given == expected);
+        let equal = given == expected || self.is_integer && same_integer(&given, &expected);
         if equal { Ok(()) } else { Err(format!("the header {} differs from the argument", self.header)) }
     }
 
     fn argument<'v>(&self, arguments: &'v Value) -> Option<&'v Value> {
         self.path.iter().try_fold(arguments, |value, key| value.get(key))
+    }
+}
+
+/// Compares numbers by value: `7` and `7.0` are the same, and large integers
+/// that no float tells apart are not.
+fn same_integer(given: &str, expected: &str) -> bool {
+    match (given.parse::<i128>(), expected.parse::<i128>()) {
+        (Ok(given), Ok(expected)) => given == expected,
+        _ => matches!((given.parse::<f64>(), expected.parse::<f64>()), (Ok(given), Ok(expected)) if given == expected),
     }
 }
 
@@ -192,6 +199,14 @@ mod tests {
         assert!(found.iter().any(|parameter| parameter.check(&headers, &arguments).is_err()));
         assert!(found.iter().all(|parameter| parameter.check(&HeaderMap::new(), &json!({})).is_ok()));
         assert!(found.iter().all(|parameter| parameter.check(&HeaderMap::new(), &arguments).is_err()));
+    }
+
+    #[test]
+    fn large_integers_are_compared_exactly() {
+        assert!(same_integer("7.0", "7"));
+        assert!(same_integer("1e2", "100"));
+        assert!(!same_integer("9007199254740992", "9007199254740993"));
+        assert!(!same_integer("inf", "1"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::version::{Era, Version};
 use crate::record::CallRecord;
 
 /// One request or notification, decoded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct McpRequest {
     /// What is asked for.
     pub operation: Operation,
@@ -117,6 +117,16 @@ impl McpRequest {
     #[must_use]
     pub fn arguments_text(&self) -> &str {
         self.params.arguments.map_or("{}", |span| self.text(span))
+    }
+}
+
+impl fmt::Debug for McpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a caller sent stays out of logs.
+        f.debug_struct("McpRequest")
+            .field("method", &self.operation.method())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,13 +3,13 @@
 //! A session is what a handshake agreed on, bound to the principal that made
 //! it. Ids are random and never prove who is calling.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-
 use tokio::time::Instant;
 
 use super::version::Version;
@@ -18,9 +18,10 @@ use super::version::Version;
 pub const MAX_SESSIONS: usize = 100_000;
 /// A session that is not used for so long has ended.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// What a session keeps of its client, at most.
+pub const MAX_KEPT_BYTES: usize = 4 * 1024;
 
 /// One client's session.
-#[derive(Debug)]
 pub struct Session {
     /// `Mcp-Session-Id`.
     pub id: Arc<str>,
@@ -56,6 +57,15 @@ pub struct Agreement {
 pub struct Sessions {
     open: Cache<Arc<str>, Arc<Session>>,
     started: Instant,
+}
+
+// === impl Session ===
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its id lets the same principal act in it, so it stays out of logs.
+        f.debug_struct("Session").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 // === impl Sessions ===

@@ -15,9 +15,20 @@ pub struct Decoder {
     buffer: BytesMut,
     /// How much of the buffer holds no line end.
     searched: usize,
-    data: Option<Bytes>,
+    data: Data,
     /// The last line ended in CR, so that an LF that follows belongs to it.
     after_cr: bool,
+}
+
+/// The data of the event being read.
+#[derive(Debug, Default)]
+enum Data {
+    #[default]
+    None,
+    /// One line, as it came.
+    Line(Bytes),
+    /// Several, joined.
+    Lines(BytesMut),
 }
 
 /// An event is larger than [`MAX_EVENT_BYTES`].
@@ -34,7 +45,7 @@ impl Decoder {
     ///
     /// If more is held back than an event may have.
     pub fn push(&mut self, bytes: &Bytes) -> Result<(), EventTooLarge> {
-        if self.buffer.len() + bytes.len() + self.data.as_ref().map_or(0, Bytes::len) > MAX_EVENT_BYTES {
+        if self.buffer.len() + bytes.len() + self.data.len() > MAX_EVENT_BYTES {
             return Err(EventTooLarge);
         }
         self.buffer.extend_from_slice(bytes);
@@ -45,25 +56,15 @@ impl Decoder {
     pub fn next_event(&mut self) -> Option<Bytes> {
         while let Some(line) = self.next_line() {
             if line.is_empty() {
-                if let Some(data) = self.data.take() {
-                    return Some(data);
+                match std::mem::take(&mut self.data) {
+                    Data::None => continue,
+                    Data::Line(line) => return Some(line),
+                    Data::Lines(lines) => return Some(lines.freeze()),
                 }
-                continue;
             }
-            let Some(value) = field_value(line, b"data") else { continue };
-            if value.is_empty() && self.data.is_none() {
-                continue;
+            if let Some(value) = field_value(line, b"data") {
+                self.data.add(value);
             }
-            self.data = Some(match self.data.take() {
-                None => value,
-                Some(data) => {
-                    let mut joined = BytesMut::with_capacity(data.len() + 1 + value.len());
-                    joined.extend_from_slice(&data);
-                    joined.extend_from_slice(b"\n");
-                    joined.extend_from_slice(&value);
-                    joined.freeze()
-                }
-            });
         }
         None
     }
@@ -86,6 +87,36 @@ impl Decoder {
         self.after_cr = self.buffer[0] == b'\r';
         self.buffer.advance(1);
         Some(line)
+    }
+}
+
+// === impl Data ===
+
+impl Data {
+    fn add(&mut self, line: Bytes) {
+        match self {
+            // Nothing yet, and nothing new: a priming event has no data.
+            Self::None if line.is_empty() => {}
+            Self::None => *self = Self::Line(line),
+            Self::Line(first) => {
+                let mut lines = BytesMut::with_capacity(2 * (first.len() + 1 + line.len()));
+                lines.extend_from_slice(first);
+                *self = Self::Lines(lines);
+                self.add(line);
+            }
+            Self::Lines(lines) => {
+                lines.extend_from_slice(b"\n");
+                lines.extend_from_slice(&line);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Line(line) => line.len(),
+            Self::Lines(lines) => lines.len(),
+        }
     }
 }
 
@@ -150,6 +181,14 @@ mod tests {
         let chunk = Bytes::from(vec![b'x'; MAX_EVENT_BYTES / 2 + 1]);
         assert_eq!(decoder.push(&chunk), Ok(()));
         assert_eq!(decoder.push(&chunk), Err(EventTooLarge));
+    }
+
+    #[test]
+    fn an_event_of_many_lines_costs_no_more_than_its_bytes() {
+        let mut decoder = Decoder::default();
+        let lines = 1_000_000;
+        decoder.push(&Bytes::from("data:x\n".repeat(lines) + "\n")).unwrap();
+        assert_eq!(decoder.next_event().unwrap().len(), 2 * lines - 1);
     }
 
     #[test]

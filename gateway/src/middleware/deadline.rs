@@ -78,3 +78,6 @@ impl<F: Future<Output = Result<T, Rejection>>, T> Future for DeadlineFuture<F> {
         this.end.poll(cx).map(|()| Err(Rejection::TimedOut))
     }
 }
+
+#[cfg(test)]
+mod tests;

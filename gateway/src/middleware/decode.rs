@@ -25,10 +25,13 @@ use tower_service::Service;
 use self::headers::Accepts;
 use super::encode;
 use super::respond::refuse;
+use crate::backends::Backends;
 use crate::backends::answer::Answer;
+use crate::backends::tool::full_name;
 use crate::body::{Body, BodyError};
 use crate::door::Door;
 use crate::mcp::envelope::{Envelope, EnvelopeError, Kind};
+use crate::mcp::mirror;
 use crate::mcp::request::{McpRequest, Operation, ToolFilter};
 use crate::mcp::session::{Session, Sessions};
 use crate::mcp::splice::Span;
@@ -50,16 +53,22 @@ pub struct DecodeSettings {
 /// Decodes requests and encodes answers.
 #[derive(Clone, Debug)]
 pub struct DecodeLayer {
-    settings: Arc<DecodeSettings>,
-    sessions: Arc<Sessions>,
+    decoder: Arc<Decoder>,
 }
 
 /// See [`DecodeLayer`].
 #[derive(Clone, Debug)]
 pub struct Decode<S> {
-    settings: Arc<DecodeSettings>,
-    sessions: Arc<Sessions>,
+    decoder: Arc<Decoder>,
     inner: S,
+}
+
+/// The thinking of [`Decode`], without the service inside.
+#[derive(Debug)]
+struct Decoder {
+    settings: DecodeSettings,
+    sessions: Arc<Sessions>,
+    backends: Arc<Backends>,
 }
 
 /// What came in with a request beside its body.
@@ -82,10 +91,11 @@ struct Refused {
 // === impl DecodeLayer ===
 
 impl DecodeLayer {
-    /// A layer that finds and ends sessions in `sessions`.
+    /// A layer that finds and ends sessions in `sessions` and knows which
+    /// paths lead to one of `backends`.
     #[must_use]
-    pub fn new(settings: DecodeSettings, sessions: Arc<Sessions>) -> Self {
-        Self { settings: Arc::new(settings), sessions }
+    pub fn new(settings: DecodeSettings, sessions: Arc<Sessions>, backends: Arc<Backends>) -> Self {
+        Self { decoder: Arc::new(Decoder { settings, sessions, backends }) }
     }
 }
 
@@ -93,7 +103,7 @@ impl<S> Layer<S> for DecodeLayer {
     type Service = Decode<S>;
 
     fn layer(&self, inner: S) -> Decode<S> {
-        Decode { settings: Arc::clone(&self.settings), sessions: Arc::clone(&self.sessions), inner }
+        Decode { decoder: Arc::clone(&self.decoder), inner }
     }
 }
 
@@ -117,28 +127,27 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
-        let decoder = Decoder { settings: Arc::clone(&self.settings), sessions: Arc::clone(&self.sessions) };
-        Box::pin(decoder.serve(request, inner))
+        let decoder = Arc::clone(&self.decoder);
+        Box::pin(async move { decoder.serve(request, inner).await })
     }
-}
-
-/// The thinking of [`Decode`], without the service inside.
-struct Decoder {
-    settings: Arc<DecodeSettings>,
-    sessions: Arc<Sessions>,
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    async fn serve<S, B>(self, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
+    async fn serve<S, B>(&self, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
     where
         S: Service<McpRequest, Response = Answer, Error = Rejection>,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let door = head.extensions.get::<Door>().cloned().unwrap_or(Door::Unknown);
+        if let Door::Server(name) = &door
+            && self.backends.named(name).is_none()
+        {
+            return Err(Rejection::NoSuchPath);
+        }
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::RestInvoke, &Method::POST) | (Door::RestTools, &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
@@ -146,15 +155,20 @@ impl Decoder {
             (Door::Unknown, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
         };
+        if let Door::RestTools | Door::RestInvoke = door {
+            // Of MCP's transport; they mean nothing here.
+            head.headers.remove(mirror::PROTOCOL_VERSION);
+            head.headers.remove(mirror::SESSION_ID);
+        }
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         if door == Door::RestTools {
-            return Ok(rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?));
+            return rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?);
         }
         headers::check_content_type(&arrival.head.headers)?;
         let body = read_body(body, self.settings.max_body_bytes, arrival.deadline).await?;
         if door == Door::RestInvoke {
             let message = rest::call(&body)?;
-            return Ok(rest::invoked(self.plain(arrival, message, inner).await?));
+            return rest::invoked(self.plain(arrival, message, inner).await?);
         }
         let accepts = arrival.accepts;
         match self.handle(arrival, body, inner).await {
@@ -163,9 +177,11 @@ impl Decoder {
                 Accepts { stream: true, .. } => encode::streamed(answer, &id, era),
                 Accepts { .. } => encode::whole(encode::last(answer, &id, era).await, era),
             }),
-            // Refusals that no JSON-RPC code stands for are answered further out.
-            Err(Refused { rejection: rejection @ Rejection::NoSuchPath, .. }) => Err(rejection),
-            Err(Refused { rejection, id, era }) => Ok(refuse(&rejection, id.as_deref(), era)),
+            Err(Refused { rejection, id, era }) => {
+                let streamed = id.as_deref().filter(|_| !accepts.json);
+                let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
+                Ok(streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era)))
+            }
         }
     }
 
@@ -263,7 +279,7 @@ impl Decoder {
             return Ok((Version::NEWEST_LEGACY, None));
         }
         let version = headers::legacy_version(headers)?;
-        let Some(id) = headers::session_id(headers) else {
+        let Some(id) = headers::session_id(headers)? else {
             return Ok((version.unwrap_or(Version::ASSUMED), None));
         };
         let session = self.sessions.get(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
@@ -296,7 +312,7 @@ impl Decoder {
                     return Err(Rejection::invalid_params("`arguments` must be an object"));
                 }
                 let tool = match server {
-                    Some(server) => format!("{server}{}{}", self.settings.separator, name.text).into(),
+                    Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
                     None => name.text.as_str().into(),
                 };
                 Ok(Operation::CallTool { tool })
@@ -306,12 +322,12 @@ impl Decoder {
     }
 
     /// `DELETE` of a session by its client.
-    async fn end_session<S>(self, head: http::request::Parts, mut inner: S) -> Result<Response<Body>, Rejection>
+    async fn end_session<S>(&self, head: http::request::Parts, mut inner: S) -> Result<Response<Body>, Rejection>
     where
         S: Service<McpRequest, Response = Answer, Error = Rejection>,
     {
         let arrival = Arrival::new(head, None, self.settings.request_timeout)?;
-        let id = headers::session_id(&arrival.head.headers)
+        let id = headers::session_id(&arrival.head.headers)?
             .ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })?;
         let session = self.sessions.end(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
         let ended = McpRequest {

@@ -16,6 +16,7 @@ use crate::backends::answer::{Answer, AnswerStream};
 use crate::body::{Body, BodyError};
 use crate::mcp::version::Era;
 use crate::mcp::{mirror, sse};
+use crate::rejection::Rejection;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -35,7 +36,10 @@ pub(super) fn streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
 /// Writes an answer for a client that takes nothing but an event stream.
 pub(super) fn only_streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
     match answer {
-        Answer::Message { message, .. } => event_stream(Body::from(sse::encode(&message))),
+        // An error that has a status of its own is told by it.
+        Answer::Message { message, code } if code.is_none_or(|code| status(code, era) == StatusCode::OK) => {
+            event_stream(Body::from(sse::encode(&message)))
+        }
         Answer::Opened { message, session } => {
             let mut response = event_stream(Body::from(sse::encode(&message)));
             name_session(&mut response, &session);
@@ -43,6 +47,13 @@ pub(super) fn only_streamed(answer: Answer, id: &str, era: Era) -> Response<Body
         }
         other => streamed(other, id, era),
     }
+}
+
+/// Writes a refusal for a client that takes nothing but an event stream;
+/// `None` where its status says it all.
+pub(super) fn refusal_streamed(rejection: &Rejection, id: &str, era: Era) -> Option<Response<Body>> {
+    let is_answer = respond::refuse(rejection, Some(id), era).status() == StatusCode::OK;
+    is_answer.then(|| event_stream(Body::from(sse::encode(&respond::message(rejection, id, era)))))
 }
 
 /// Waits for the response where notifications come first: for clients that
@@ -53,7 +64,7 @@ pub(super) async fn last(answer: Answer, id: &str, era: Era) -> Answer {
     while let Some(message) = stream.next().await {
         last = Some(message.unwrap_or_else(|rejection| respond::message(&rejection, id, era)));
     }
-    let message = last.unwrap_or_else(|| respond::message(&crate::rejection::Rejection::Internal, id, era));
+    let message = last.unwrap_or_else(|| respond::message(&Rejection::Internal, id, era));
     Answer::Message { message, code: None }
 }
 
@@ -121,10 +132,6 @@ impl Events {
     fn new(stream: AnswerStream, id: &str, era: Era) -> Self {
         Self { stream, id: id.to_owned(), era, quiet: Box::pin(tokio::time::sleep(KEEP_ALIVE_INTERVAL)) }
     }
-
-    fn rest(&mut self) {
-        self.quiet.as_mut().reset(Instant::now() + KEEP_ALIVE_INTERVAL);
-    }
 }
 
 impl http_body::Body for Events {
@@ -139,9 +146,10 @@ impl http_body::Body for Events {
             Poll::Pending if self.quiet.as_mut().poll(cx).is_ready() => Bytes::from_static(sse::KEEP_ALIVE),
             Poll::Pending => return Poll::Pending,
         };
-        self.rest();
-        // The timer is new: it has to be asked once more to wake this task.
-        let _ = self.quiet.as_mut().poll(cx);
+        self.quiet.as_mut().reset(Instant::now() + KEEP_ALIVE_INTERVAL);
         Poll::Ready(Some(Ok(Frame::data(event))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::Either;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::json;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::respond::PublicOrigin;
+use super::respond::{Addressed, PublicOrigin};
 use crate::admin::{Phase, Readiness, health};
 use crate::body::Body;
 use crate::door::Door;
@@ -108,15 +108,21 @@ impl ReceptionLayer {
     /// Names `issuers` as those whose tokens are taken, and `scopes` as those
     /// every token needs.
     #[must_use]
-    pub fn new(origin: PublicOrigin, issuers: Vec<String>, scopes: Vec<String>) -> Self {
-        Self { origin, issuers: issuers.into(), scopes: scopes.into() }
+    pub fn new(origin: PublicOrigin, issuers: Vec<String>, scopes: Arc<[String]>) -> Self {
+        Self { origin, issuers: issuers.into(), scopes }
     }
 
     /// RFC 9728 §2. The resource is the endpoint whose path follows the
     /// well-known one; without one it is `/mcp`.
-    fn metadata(&self, path: &str, host: Option<&HeaderValue>) -> Response<Body> {
-        let resource = path.strip_prefix(Door::ResourceMetadata.pattern()).filter(|rest| rest.len() > 1);
-        let resource = format!("{}{}", self.origin.or_host(host), resource.unwrap_or("/mcp"));
+    fn metadata<B>(&self, request: &Request<B>) -> Result<Response<Body>, Rejection> {
+        let path = request.uri().path().strip_prefix(Door::ResourceMetadata.pattern()).unwrap_or_default();
+        let path = match Door::at(path) {
+            Door::Mcp | Door::Server(_) => path,
+            _ if path.len() <= 1 => "/mcp",
+            // Another would be named as a resource of ours.
+            _ => return Err(Rejection::NoSuchPath),
+        };
+        let resource = format!("{}{path}", self.origin.or(&Addressed::of(request)));
         let mut metadata = json!({"resource": resource, "bearer_methods_supported": ["header"]});
         if !self.issuers.is_empty() {
             metadata["authorization_servers"] = json!(&*self.issuers);
@@ -126,7 +132,7 @@ impl ReceptionLayer {
         }
         let mut response = Response::new(Body::from(metadata.to_string()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        Ok(response)
     }
 }
 
@@ -158,18 +164,12 @@ where
             Some(door @ Door::ResourceMetadata) if !reads(request.method()) => {
                 Err(Rejection::MethodNotAllowed { allow: door.allow() })
             }
-            Some(Door::ResourceMetadata) => {
-                // Known paths only: another would be named as a resource of ours.
-                let path = request.uri().path();
-                let resource = path.strip_prefix(Door::ResourceMetadata.pattern()).unwrap_or_default();
-                match Door::at(resource) {
-                    Door::Mcp | Door::Server(_) => Ok(self.layer.metadata(path, request.headers().get(HOST))),
-                    _ if resource.len() <= 1 => Ok(self.layer.metadata(path, request.headers().get(HOST))),
-                    _ => Err(Rejection::NoSuchPath),
-                }
-            }
+            Some(Door::ResourceMetadata) => self.layer.metadata(&request),
             Some(_) => return Either::Right(self.inner.call(request)),
         };
         Either::Left(ready(answer))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use serde_json::{Value, json};
@@ -123,33 +124,42 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
 
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
 fn whole_seconds(duration: Duration) -> u64 {
-    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
-/// The JSON-RPC message of a refusal; `id` is JSON, `null` where it is unknown.
+/// The JSON-RPC message of a refusal; `id` is JSON.
 #[must_use]
 pub fn message(rejection: &Rejection, id: &str, era: Era) -> Bytes {
-    if let Rejection::BadArguments { detail } = rejection {
-        return tool_error(id, detail, era);
+    match tool_error(rejection, id, era) {
+        Some(result) => result,
+        None => error(&outside(rejection, era), Some(id)),
     }
-    if let Rejection::CannotBridge { detail } = rejection {
-        return tool_error(id, detail, era);
-    }
-    let outside = outside(rejection, era);
+}
+
+/// A JSON-RPC error. Where the id could not be read it is left out: `null` is
+/// no `RequestId` (MCP 2025-11-25, `JSONRPCErrorResponse`).
+fn error(outside: &Outside, id: Option<&str>) -> Bytes {
     let mut text = String::with_capacity(128);
-    text.push_str(r#"{"jsonrpc":"2.0","id":"#);
-    text.push_str(id);
-    let _ = write!(text, r#","error":{{"code":{},"message":"#, outside.code.unwrap_or(-32603));
+    text.push_str(r#"{"jsonrpc":"2.0","#);
+    if let Some(id) = id {
+        let _ = write!(text, r#""id":{id},"#);
+    }
+    let _ = write!(text, r#""error":{{"code":{},"message":"#, outside.code.unwrap_or(-32603));
     push_string(&mut text, &outside.message);
-    if let Some(data) = outside.data {
+    if let Some(data) = &outside.data {
         let _ = write!(text, r#","data":{data}"#);
     }
     text.push_str("}}");
     text.into()
 }
 
-/// A tool result that says what went wrong.
-fn tool_error(id: &str, detail: &str, era: Era) -> Bytes {
+/// A tool result that says what went wrong, for what a model can mend.
+fn tool_error(rejection: &Rejection, id: &str, era: Era) -> Option<Bytes> {
+    let detail = match rejection {
+        Rejection::BadArguments { detail } => detail.as_str(),
+        Rejection::CannotBridge { detail } => detail,
+        _ => return None,
+    };
     let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"#);
     push_string(&mut text, detail);
     text.push_str(r#"}],"isError":true"#);
@@ -157,7 +167,7 @@ fn tool_error(id: &str, detail: &str, era: Era) -> Bytes {
         text.push_str(r#","resultType":"complete""#);
     }
     text.push_str("}}");
-    text.into()
+    Some(text.into())
 }
 
 /// The whole answer to a refused request, `id` where it is known.
@@ -165,7 +175,10 @@ fn tool_error(id: &str, detail: &str, era: Era) -> Bytes {
 pub fn refuse(rejection: &Rejection, id: Option<&str>, era: Era) -> Response<Body> {
     let outside = outside(rejection, era);
     let body = match outside.code {
-        Some(_) => message(rejection, id.unwrap_or("null"), era),
+        Some(_) => {
+            let result = id.and_then(|id| tool_error(rejection, id, era));
+            result.unwrap_or_else(|| error(&outside, id))
+        }
         None => plain(rejection, &outside.message),
     };
     let mut response = Response::new(Body::from(body));
@@ -211,18 +224,23 @@ const fn oauth_error(rejection: &Rejection) -> Option<&'static str> {
 }
 
 /// `WWW-Authenticate` (RFC 6750 §3, RFC 9728 §5.1), for refusals that a
-/// credential would mend.
-fn challenge(rejection: &Rejection, metadata_url: &str) -> Option<HeaderValue> {
+/// credential would mend. `scopes` are those every token needs.
+fn challenge(rejection: &Rejection, scopes: &[String], metadata_url: &str) -> Option<HeaderValue> {
     let mut text = String::from("Bearer ");
-    match rejection {
-        Rejection::NoCredential => {}
+    let scopes = match rejection {
+        Rejection::NoCredential => scopes,
         Rejection::BadCredential { detail } => {
             let _ = write!(text, r#"error="invalid_token", error_description="{detail}", "#);
+            scopes
         }
         Rejection::ScopeMissing { required } => {
-            let _ = write!(text, r#"error="insufficient_scope", scope="{}", "#, required.join(" "));
+            text.push_str(r#"error="insufficient_scope", "#);
+            required
         }
         _ => return None,
+    };
+    if !scopes.is_empty() {
+        let _ = write!(text, r#"scope="{}", "#, scopes.join(" "));
     }
     let _ = write!(text, r#"resource_metadata="{metadata_url}""#);
     HeaderValue::from_str(&text).ok()
@@ -248,57 +266,84 @@ impl Outside {
     }
 }
 
-/// What clients call us, where the configuration says so.
+/// What clients call us.
 #[derive(Clone, Debug, Default)]
-pub struct PublicOrigin(Option<Arc<str>>);
+pub struct PublicOrigin {
+    configured: Option<Arc<str>>,
+    is_tls: bool,
+}
+
+/// By which name a request reached us: `Host`, in HTTP/2 `:authority`.
+#[derive(Clone, Debug)]
+pub struct Addressed {
+    host: Option<HeaderValue>,
+    authority: Option<Authority>,
+}
 
 // === impl PublicOrigin ===
 
 impl PublicOrigin {
-    /// `https://mcp.example.com`, without a path.
+    /// `https://mcp.example.com`, without a path, where the configuration says
+    /// so; and whether the listener speaks TLS.
     #[must_use]
-    pub fn new(origin: Option<Arc<str>>) -> Self {
-        Self(origin)
+    pub const fn new(configured: Option<Arc<str>>, is_tls: bool) -> Self {
+        Self { configured, is_tls }
     }
 
     /// The origin; where none is configured, that by which the caller reached us.
     #[must_use]
-    pub fn or_host(&self, host: Option<&HeaderValue>) -> Cow<'_, str> {
-        match &self.0 {
+    pub fn or(&self, addressed: &Addressed) -> Cow<'_, str> {
+        match &self.configured {
             Some(origin) => Cow::Borrowed(origin),
             None => {
-                let host = host.and_then(|host| host.to_str().ok()).filter(|host| is_authority(host));
-                Cow::Owned(format!("http://{}", host.unwrap_or("localhost")))
+                let scheme = if self.is_tls { "https" } else { "http" };
+                Cow::Owned(format!("{scheme}://{}", addressed.name().unwrap_or("localhost")))
             }
         }
     }
 }
 
+// === impl Addressed ===
+
+impl Addressed {
+    /// The names a request bears.
+    #[must_use]
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self { host: request.headers().get(HOST).cloned(), authority: request.uri().authority().cloned() }
+    }
+
+    fn name(&self) -> Option<&str> {
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        host.or_else(|| self.authority.as_ref().map(Authority::as_str)).filter(|name| is_authority(name))
+    }
+}
+
 /// Whether the text can stand in a quoted URL.
 fn is_authority(host: &str) -> bool {
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 /// Answers refusals.
 #[derive(Clone, Debug, Default)]
 pub struct RespondLayer {
     origin: PublicOrigin,
+    scopes: Arc<[String]>,
 }
 
 /// See [`RespondLayer`].
 #[derive(Clone, Debug)]
 pub struct Respond<S> {
-    origin: PublicOrigin,
+    layer: RespondLayer,
     inner: S,
 }
 
 // === impl RespondLayer ===
 
 impl RespondLayer {
-    /// A layer for a gateway of this origin.
+    /// A layer for a gateway of this origin, where every token needs `scopes`.
     #[must_use]
-    pub const fn new(origin: PublicOrigin) -> Self {
-        Self { origin }
+    pub const fn new(origin: PublicOrigin, scopes: Arc<[String]>) -> Self {
+        Self { origin, scopes }
     }
 }
 
@@ -306,7 +351,7 @@ impl<S> Layer<S> for RespondLayer {
     type Service = Respond<S>;
 
     fn layer(&self, inner: S) -> Respond<S> {
-        Respond { origin: self.origin.clone(), inner }
+        Respond { layer: self.clone(), inner }
     }
 }
 
@@ -328,9 +373,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         RespondFuture {
-            host: request.headers().get(HOST).cloned(),
-            path: request.extensions().get::<Door>().cloned(),
-            origin: self.origin.clone(),
+            addressed: Addressed::of(&request),
+            door: request.extensions().get::<Door>().cloned(),
+            layer: self.layer.clone(),
             inner: self.inner.call(request),
         }
     }
@@ -340,9 +385,9 @@ pin_project! {
     /// The future of [`Respond`].
     #[derive(Debug)]
     pub struct RespondFuture<F> {
-        host: Option<HeaderValue>,
-        path: Option<Door>,
-        origin: PublicOrigin,
+        addressed: Addressed,
+        door: Option<Door>,
+        layer: RespondLayer,
         #[pin]
         inner: F,
     }
@@ -357,15 +402,15 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Ok(response) => return Poll::Ready(Ok(response)),
             Err(rejection) => rejection,
         };
-        let is_rest = matches!(this.path, Some(Door::RestTools | Door::RestInvoke));
+        let is_rest = matches!(this.door, Some(Door::RestTools | Door::RestInvoke));
         let mut response = if is_rest { refuse_rest(&rejection) } else { refuse(&rejection, None, Era::Legacy) };
-        let path = match this.path {
+        let path = match this.door {
             Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
             _ => Cow::Borrowed("/mcp"),
         };
-        let origin = this.origin.or_host(this.host.as_ref());
+        let origin = this.layer.origin.or(this.addressed);
         let url = format!("{origin}/.well-known/oauth-protected-resource{path}");
-        if let Some(challenge) = challenge(&rejection, &url) {
+        if let Some(challenge) = challenge(&rejection, &this.layer.scopes, &url) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         Poll::Ready(Ok(response))

@@ -4,6 +4,7 @@
 //! a slow or dead one hides nobody else's tools. The order is that of the
 //! configuration, and in it that of each backend.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,10 +59,10 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest) -> Result<An
     result.push(']');
     if request.era() == Era::Modern {
         let ttl = if failures.is_empty() { TTL_MS } else { 0 };
-        result.push_str(&format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"private""#));
+        let _ = write!(result, r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"private""#);
     }
     if !failures.is_empty() {
-        result.push_str(&format!(r#","_meta":{{"{UNAVAILABLE}":["#));
+        let _ = write!(result, r#","_meta":{{"{UNAVAILABLE}":["#);
         for (index, failure) in failures.iter().enumerate() {
             if index > 0 {
                 result.push(',');

@@ -32,6 +32,8 @@ fn a_member_given_twice_is_refused_however_it_is_spelt() {
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{},"params":{"name":"a"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":null,"progressToken":2}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null,"params":{"name":"a"}}"#,
     ] {
         assert!(refusal(text).contains("twice"), "{text}");
     }
@@ -76,4 +78,18 @@ fn notifications_and_responses_are_told_apart() {
     assert_eq!(scan(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap().id, None);
     assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).unwrap().kind, Kind::Response);
     assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"error":{}}"#).unwrap().kind, Kind::Response);
+}
+
+/// Some servers match member names whatever their case, and take the last.
+#[test]
+fn a_member_that_only_its_case_tells_from_a_known_one_is_refused() {
+    for text in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argument\u017f":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"x","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"PARAMS":{"name":"b"}}"#,
+    ] {
+        assert!(refusal(text).contains("case"), "{text}");
+    }
+    assert!(scan(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"names":1,"x-Name":2}}"#).is_ok());
 }

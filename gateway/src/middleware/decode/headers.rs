@@ -56,9 +56,10 @@ pub(super) fn legacy_version(headers: &HeaderMap) -> Result<Option<Version>, Rej
     version.map(Some).ok_or(Rejection::BadVersionHeader)
 }
 
-/// `Mcp-Session-Id`, if one is given.
-pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(mirror::SESSION_ID).map(HeaderValue::to_str).and_then(Result::ok)
+/// `Mcp-Session-Id`, if one is given. One that no session can have is refused
+/// as any other that is unknown.
+pub(super) fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
+    headers.get(mirror::SESSION_ID).map(HeaderValue::to_str).transpose().map_err(|_| Rejection::UnknownSession)
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! The REST flavour: `GET …/tools` and `POST …/tools/invoke`, carried as the
-//! JSON-RPC they stand for.
+//! JSON-RPC they stand for. What tools say reaches the client as it was written.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::backends::answer::Answer;
 use crate::body::Body;
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::splice::Span;
 use crate::rejection::Rejection;
 
 /// `tools/list`, as `GET …/tools` asks for it.
@@ -24,16 +25,45 @@ struct Invocation<'a> {
     arguments: Option<&'a RawValue>,
 }
 
+#[derive(Serialize)]
+struct Invoked<'a> {
+    success: bool,
+    result: Option<&'a RawValue>,
+    error: Option<&'a str>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Tools<'a> {
+    #[serde(borrow)]
+    tools: Vec<Tool<'a>>,
+}
+
+/// Read with MCP's name of the schema, written with this flavour's.
+#[derive(Deserialize, Serialize)]
+struct Tool<'a> {
+    #[serde(borrow)]
+    name: &'a RawValue,
+    #[serde(borrow, default)]
+    description: Option<&'a RawValue>,
+    #[serde(borrow, default, rename(deserialize = "inputSchema"))]
+    input_schema: Option<&'a RawValue>,
+}
+
 /// The `tools/call` of an invocation.
 pub(super) fn call(body: &[u8]) -> Result<Bytes, Rejection> {
+    const SHAPE: Rejection = Rejection::InvalidRequest { detail: "the body must be {\"name\", \"arguments\"}" };
     let invocation: Invocation<'_> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
-            Rejection::InvalidRequest { detail: "the body must be {\"name\", \"arguments\"}" }
+            SHAPE
         } else {
             let place = (error.line(), error.column());
             Rejection::NotJson { detail: format!("not JSON (line {}, column {})", place.0, place.1) }
         }
     })?;
+    // An array of two would be read as well.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(SHAPE);
+    }
     let arguments = invocation.arguments.map_or("{}", RawValue::get);
     let name = invocation.name.get();
     let message = format!(
@@ -43,50 +73,62 @@ pub(super) fn call(body: &[u8]) -> Result<Bytes, Rejection> {
 }
 
 /// `{"tools": [{name, description, input_schema}]}`.
-pub(super) fn tools(answer: Answer) -> Response<Body> {
-    let result = match result(answer) {
-        Ok(result) => result,
-        Err(response) => return response,
-    };
-    let tools = result["tools"].as_array().into_iter().flatten().map(|tool| {
-        json!({
-            "name": tool["name"],
-            "description": tool["description"],
-            "input_schema": tool["inputSchema"],
-        })
-    });
-    respond(&json!({"tools": tools.collect::<Vec<_>>()}))
+pub(super) fn tools(answer: Answer) -> Result<Response<Body>, Rejection> {
+    let message = scanned(answer)?;
+    let UpstreamKind::Result { result, .. } = message.kind else { return Err(Rejection::Internal) };
+    let tools: Tools<'_> = serde_json::from_str(message.text(result)).map_err(|_| Rejection::Internal)?;
+    respond(&tools)
 }
 
 /// `{"success", "result", "error"}`.
-pub(super) fn invoked(answer: Answer) -> Response<Body> {
-    let result = match result(answer) {
-        Ok(result) => result,
-        Err(response) => return response,
-    };
-    if result["isError"] != true {
-        return respond(&json!({"success": true, "result": result, "error": null}));
-    }
-    let blocks = result["content"].as_array().into_iter().flatten();
-    let text: Vec<_> = blocks.filter_map(|block| block["text"].as_str()).collect();
-    respond(&json!({"success": false, "result": result, "error": text.join("\n")}))
-}
-
-/// The result, or the whole response for an error in its stead.
-fn result(answer: Answer) -> Result<Value, Response<Body>> {
-    let failed = |why: &Value| respond(&json!({"success": false, "result": null, "error": why}));
-    let Answer::Message { message, .. } = answer else {
-        return Err(failed(&json!("no answer")));
-    };
-    let mut message: Value = serde_json::from_slice(&message).unwrap_or_default();
-    match message.get_mut("result") {
-        Some(result) => Ok(result.take()),
-        None => Err(failed(&message["error"]["message"])),
+pub(super) fn invoked(answer: Answer) -> Result<Response<Body>, Rejection> {
+    let message = scanned(answer)?;
+    let raw = |span: Span| serde_json::from_str::<&RawValue>(message.text(span)).map_err(|_| Rejection::Internal);
+    match message.kind {
+        UpstreamKind::Result { result, members, .. } => {
+            let error = members.is_error.then(|| said(message.text(result)));
+            respond(&Invoked { success: error.is_none(), result: Some(raw(result)?), error: error.as_deref() })
+        }
+        UpstreamKind::Error { error, .. } => {
+            let error: Failure = serde_json::from_str(message.text(error)).unwrap_or_default();
+            respond(&Invoked { success: false, result: None, error: Some(&error.message) })
+        }
+        UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => Err(Rejection::Internal),
     }
 }
 
-fn respond(body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
+#[derive(Default, Deserialize)]
+struct Failure {
+    #[serde(default)]
+    message: String,
+}
+
+/// The text of a result.
+fn said(result: &str) -> String {
+    #[derive(Default, Deserialize)]
+    struct Content {
+        #[serde(default)]
+        content: Vec<Block>,
+    }
+    #[derive(Deserialize)]
+    struct Block {
+        #[serde(default)]
+        text: String,
+    }
+    let content: Content = serde_json::from_str(result).unwrap_or_default();
+    let texts: Vec<String> = content.content.into_iter().map(|block| block.text).filter(|text| !text.is_empty()).collect();
+    texts.join("\n")
+}
+
+/// The answer's one message.
+fn scanned(answer: Answer) -> Result<UpstreamMessage, Rejection> {
+    let Answer::Message { message, .. } = answer else { return Err(Rejection::Internal) };
+    UpstreamMessage::scan(message).map_err(|_| Rejection::Internal)
+}
+
+fn respond<T: Serialize>(body: &T) -> Result<Response<Body>, Rejection> {
+    let body = serde_json::to_vec(body).map_err(|_| Rejection::Internal)?;
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    Ok(response)
 }

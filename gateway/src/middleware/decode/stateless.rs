@@ -32,10 +32,15 @@ pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version,
             detail: "_meta must have io.modelcontextprotocol/clientCapabilities, an object",
         });
     }
-    equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
+    // A header that contradicts the body is worse than a revision we lack,
+    // and that is worse than no header.
+    if headers.contains_key(mirror::PROTOCOL_VERSION) {
+        equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
+    }
     let version = Version::parse(requested)
         .filter(|version| version.era() == Era::Modern)
-        .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.clone() })?;
+        .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.chars().take(64).collect() })?;
+    equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
     let method = envelope.method().unwrap_or_default();
     equal(headers, &mirror::METHOD, method)?;
     if let Some(name) = mirrored_name(method, &envelope.params) {
