@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use http::HeaderValue;
 use portcullis_policies::Limit;
 
-use super::generation::Generation;
+use super::generation::{Generation, Upstreams};
 use crate::admin::Readiness;
 use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::Authenticator;
@@ -117,12 +117,7 @@ impl Assembly {
         })
     }
 
-    fn upstreams(
-        &self,
-        config: &Config,
-        last: Option<&Generation>,
-        client: &HttpClient,
-    ) -> anyhow::Result<HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>> {
+    fn upstreams(&self, config: &Config, last: Option<&Generation>, client: &HttpClient) -> anyhow::Result<Upstreams> {
         let kept = last.filter(|last| last.separator == config.separator).map(|last| &last.upstreams);
         let mut upstreams = HashMap::new();
         for settings in &config.upstreams {

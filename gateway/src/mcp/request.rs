@@ -53,7 +53,9 @@ pub struct McpRequest {
 /// Which tools a caller may see, by full name. Without an answer from policy
 /// it shows none.
 #[derive(Clone, Default)]
-pub struct ToolFilter(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct ToolFilter(Option<Arc<Shows>>);
+
+type Shows = dyn Fn(&str) -> bool + Send + Sync;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,7 +62,7 @@ impl Decoder {
                     Data::Lines(lines) => return Some(lines.freeze()),
                 }
             }
-            if let Some(value) = field_value(line, b"data") {
+            if let Some(value) = field_value(&line, b"data") {
                 self.data.add(value);
             }
         }
@@ -120,7 +120,7 @@ impl Data {
     }
 }
 
-fn field_value(line: Bytes, field: &[u8]) -> Option<Bytes> {
+fn field_value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
     let rest = line.strip_prefix(field)?;
     let value = match rest.strip_prefix(b":") {
         Some(value) => value.strip_prefix(b" ").unwrap_or(value),

@@ -108,8 +108,7 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let id = request_id(request.headers());
-        let record = Arc::new(CallRecord::new(id.clone(), traceparent(request.headers())));
-        request.headers_mut().insert(X_REQUEST_ID, id);
+        let record = Arc::new(CallRecord::new(id, traceparent(request.headers())));
         let door = Door::at(request.uri().path());
         let pattern = door.pattern();
         request.extensions_mut().insert(door);

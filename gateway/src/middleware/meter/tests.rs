@@ -36,9 +36,8 @@ impl Meters {
 
     fn count(&self, tool: &str, status: &str) -> usize {
         let upstream = if tool == UNKNOWN_TOOL { UNKNOWN_TOOL } else { "a" };
-        let line = format!(
-            r#"mcp_tool_invocations_total{{status="{status}",tool_name="{tool}",upstream="{upstream}"}} "#
-        );
+        let line =
+            format!(r#"mcp_tool_invocations_total{{status="{status}",tool_name="{tool}",upstream="{upstream}"}} "#);
         let text = String::from_utf8(self.metrics.render()).unwrap();
         text.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }

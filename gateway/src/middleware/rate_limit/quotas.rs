@@ -1,13 +1,14 @@
 //! What is left of each limit, for each caller and tool.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use foldhash::quality::RandomState;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -30,7 +31,7 @@ type Limiter<C> = RateLimiter<Key, BoundedStore, C, NoOpMiddleware<<C as Clock>:
 #[derive(Debug)]
 pub struct LimiterStore<C: Clock = DefaultClock> {
     clock: C,
-    limiters: Mutex<HashMap<LimitId, Arc<Limiter<C>>>>,
+    limiters: Mutex<HashMap<LimitId, Arc<Limiter<C>>, RandomState>>,
     hashers: (RandomState, RandomState),
 }
 
@@ -38,9 +39,9 @@ pub struct LimiterStore<C: Clock = DefaultClock> {
 #[derive(Debug)]
 pub struct Quotas<C: Clock = DefaultClock> {
     clock: C,
-    limiters: HashMap<LimitId, Arc<Limiter<C>>>,
-    /// Limits of upstreams, by the upstream's name.
-    upstreams: HashMap<Arc<str>, Vec<Arc<Limit>>>,
+    limiters: HashMap<LimitId, Arc<Limiter<C>>, RandomState>,
+    /// Limits of upstreams, by the upstream's name; over names without it.
+    upstreams: HashMap<Arc<str>, Vec<Arc<Limit>>, RandomState>,
     separator: Arc<str>,
     hashers: (RandomState, RandomState),
 }
@@ -56,7 +57,7 @@ impl<C: Clock + Clone + Default> Default for LimiterStore<C> {
 impl<C: Clock + Clone> LimiterStore<C> {
     /// No limit yet.
     pub fn new(clock: C) -> Self {
-        Self { clock, limiters: Mutex::default(), hashers: (RandomState::new(), RandomState::new()) }
+        Self { clock, limiters: Mutex::default(), hashers: (RandomState::default(), RandomState::default()) }
     }
 
     /// The quotas for these limits: those of policies, and those of upstreams
@@ -70,7 +71,7 @@ impl<C: Clock + Clone> LimiterStore<C> {
         let mut kept = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         let of_policies = policies.into_iter().cloned();
         let limits: Vec<_> = of_policies.chain(upstreams.values().flatten().cloned()).collect();
-        let limiters: HashMap<_, _> = limits
+        let limiters: HashMap<_, _, _> = limits
             .iter()
             .map(|limit| {
                 let limiter = kept.get(&limit.id()).cloned();
@@ -78,6 +79,7 @@ impl<C: Clock + Clone> LimiterStore<C> {
             })
             .collect();
         kept.clone_from(&limiters);
+        let upstreams = upstreams.into_iter().collect();
         Quotas { clock: self.clock.clone(), limiters, upstreams, separator, hashers: self.hashers.clone() }
     }
 
@@ -107,12 +109,9 @@ impl<C: Clock> Quotas<C> {
         ip: Option<IpAddr>,
         of_policies: &[Arc<Limit>],
     ) -> Result<(), Duration> {
-        let of_upstream = tool
-            .split_once(&*self.separator)
-            .and_then(|(upstream, _)| self.upstreams.get(upstream))
-            .into_iter()
-            .flatten()
-            .filter(|limit| limit.tools().matches(tool));
+        let (upstream, short_name) = tool.split_once(&*self.separator).unwrap_or((tool, tool));
+        let of_upstream =
+            self.upstreams.get(upstream).into_iter().flatten().filter(|limit| limit.tools().matches(short_name));
         for limit in of_policies.iter().chain(of_upstream) {
             let Some(limiter) = self.limiters.get(&limit.id()) else { continue };
             let key = self.key(tool, limit.per(), principal, ip);
@@ -153,7 +152,7 @@ fn limiter_of<C: Clock>(limit: &Limit, clock: C) -> Limiter<C> {
 /// The states of one limit's callers, at most [`MAX_KEYS`].
 #[derive(Debug, Default)]
 struct BoundedStore {
-    states: DashMapStateStore<Key>,
+    states: DashMapStateStore<Key, RandomState>,
     entries: AtomicUsize,
     overflow: InMemoryState,
 }
@@ -285,5 +284,17 @@ mod tests {
         assert!(quotas.spend("crm__find", "a", None, &[]).is_ok());
         assert!(quotas.spend("crm__find", "b", None, &[]).is_err());
         assert!(quotas.spend("erp__find", "b", None, &[]).is_ok());
+    }
+
+    #[test]
+    fn an_upstreams_limit_names_its_tools_without_the_prefix() {
+        let store = LimiterStore::new(FakeRelativeClock::default());
+        let tools = Globs::new(["find".parse::<Glob>().unwrap()]);
+        let limit = Arc::new(Limit::new("upstream crm", tools, "1/hour".parse().unwrap(), None, Per::Principal));
+        let quotas = store.quotas([], [(Arc::from("crm"), vec![limit])].into(), "__".into());
+        assert!(quotas.spend("crm__find", "a", None, &[]).is_ok());
+        assert!(quotas.spend("crm__find", "a", None, &[]).is_err());
+        assert!(quotas.spend("crm__list", "a", None, &[]).is_ok());
+        assert!(quotas.spend("crm__list", "a", None, &[]).is_ok());
     }
 }

@@ -23,7 +23,10 @@ fn failure() -> Rejection {
 
 /// Status, JSON-RPC code, `Retry-After` and `data` of every refusal that is
 /// answered as an error.
-fn table() -> Vec<(Rejection, u16, Option<i64>, Option<&'static str>, Value)> {
+/// A refusal, its status, code and `Retry-After`, and its data.
+type Row = (Rejection, u16, Option<i64>, Option<&'static str>, Value);
+
+fn table() -> Vec<Row> {
     use Rejection as R;
     let null = Value::Null;
     let text = || "why".to_owned();
