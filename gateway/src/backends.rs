@@ -63,6 +63,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// A client's session ended.
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()>;
 
+    /// No new calls come: it is no longer in the configuration, or a successor
+    /// of the same name is.
+    fn retire(&self);
+
     /// Ends connections, sessions and processes.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

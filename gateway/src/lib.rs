@@ -15,16 +15,20 @@
 //!
 //! # Who may import whom
 //!
-//! A line may import only the lines below it; `tests/floors.rs` checks.
+//! A line may import only the lines below it; `tests/floors.rs` reads this
+//! table and checks.
 //!
 //! ```text
 //! main
 //! cli
 //! app
-//! stack                     config
-//! router  middleware
-//! backends  auth            admin  reload
-//! mcp  rejection  listener  metrics  telemetry  audit  ...
+//! stack  config
+//! middleware  router
+//! auth  admin  backends  reload
+//! mcp  http_client  telemetry  audit  listener
+//! body  record
+//! secret  running  metrics  rejection  door  timestamp
+//! decimal
 //! ```
 
 pub mod admin;

@@ -123,7 +123,7 @@ async fn reload(
                 current.store(Arc::new(generation));
                 assembly.metrics.config_reload(true);
                 tracing::info!("the changed configuration is in force");
-                retire(&last, &current.load(), config.limits.drain_timeout);
+                retire(&assembly, &last, &current.load(), config.limits.drain_timeout);
             }
             Err(error) => {
                 tracing::error!(
@@ -151,10 +151,14 @@ fn warn_of_restart(first: &Config, now: &Config) {
 
 /// Closes the upstreams that the new generation does not have, once the calls
 /// that the last one began have had their time.
-fn retire(last: &Generation, now: &Generation, drain_timeout: Duration) {
+fn retire(assembly: &Assembly, last: &Generation, now: &Generation, drain_timeout: Duration) {
     let is_kept = |old: &Arc<dyn Backend>| now.upstreams.values().any(|(_, new)| Arc::ptr_eq(old, new));
     for (_, backend) in last.upstreams.values().filter(|(_, backend)| !is_kept(backend)) {
         let backend = Arc::clone(backend);
+        backend.retire();
+        if !now.upstreams.contains_key(backend.name()) {
+            assembly.metrics.upstream_removed(backend.name());
+        }
         tokio::spawn(async move {
             tokio::time::sleep(drain_timeout).await;
             backend.close().await;

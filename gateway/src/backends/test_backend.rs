@@ -21,7 +21,7 @@ pub(crate) struct TestBackend {
     name: Arc<str>,
     list: Result<Arc<ToolList>, UpstreamFailure>,
     delay: Duration,
-    /// The tools called, by their names at the upstream.
+    /// The tools called, by their names at the upstream, as JSON.
     pub(crate) called: Mutex<Vec<String>>,
     /// The requests cancelled, by their ids.
     pub(crate) cancelled: Mutex<Vec<String>>,
@@ -115,6 +115,8 @@ impl Backend for TestBackend {
         self.ended.lock().unwrap().push(session);
         Box::pin(std::future::ready(()))
     }
+
+    fn retire(&self) {}
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

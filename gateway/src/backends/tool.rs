@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use http::HeaderValue;
 use serde_json::value::RawValue;
 
 use super::settings::ToolSelection;
 use crate::mcp::arguments::ArgumentsSchema;
 use crate::mcp::json::{Members, push_string};
-use crate::mcp::mirror::MirroredParameter;
+use crate::mcp::mirror::{self, MirroredParameter};
+use crate::mcp::splice::Span;
+use crate::mcp::version::Era;
 
 /// Names longer than this are cut: model vendors take no more.
 const MAX_NAME_CHARS: usize = 64;
@@ -21,18 +24,26 @@ pub struct Tool {
     pub full_name: Arc<str>,
     /// Its name where the path already names the upstream.
     pub short_name: String,
-    /// Its name at the upstream.
+    /// Its name at the upstream, as JSON.
     pub upstream_name: String,
+    /// Its name at the upstream, as the header `Mcp-Name`.
+    pub upstream_name_header: HeaderValue,
     /// The upstream.
     pub upstream: Arc<str>,
-    /// Its definition as JSON, under its full name.
-    pub definition: String,
-    /// Its definition as JSON, under its short name.
-    pub short_definition: String,
     /// The arguments that a stateless request repeats in headers.
     pub mirrored: Vec<MirroredParameter>,
+    definition: Definition,
+    /// Where the definition has what clients with a handshake do not know.
+    legacy_definition: Option<Definition>,
     input_schema: Option<Box<RawValue>>,
     compiled: OnceLock<ArgumentsSchema>,
+}
+
+/// A definition as JSON, under both of the tool's names.
+#[derive(Debug)]
+struct Definition {
+    full: String,
+    short: String,
 }
 
 /// The tools of one upstream.
@@ -56,6 +67,14 @@ pub struct ToolNaming {
 // === impl Tool ===
 
 impl Tool {
+    /// Its definition as JSON, for clients of this era, under its short name
+    /// where the path already names the upstream.
+    #[must_use]
+    pub fn definition(&self, era: Era, short: bool) -> &str {
+        let definition = self.legacy_definition.as_ref().filter(|_| era == Era::Legacy).unwrap_or(&self.definition);
+        if short { &definition.short } else { &definition.full }
+    }
+
     /// The schema of its arguments, compiled at the first use.
     pub fn arguments_schema(&self) -> &ArgumentsSchema {
         self.compiled
@@ -117,11 +136,12 @@ impl ToolNaming {
     /// where the definition is not one that may be shown.
     #[must_use]
     pub fn tool(&self, definition: &RawValue) -> Option<Tool> {
-        let (mut name, mut schema) = (None, None);
+        let (mut name, mut schema, mut plain_output) = (None, None, false);
         Members::for_each(definition.get(), |key, value| {
             match key.as_ref() {
                 "name" => name = serde_json::from_str::<String>(value.get()).ok(),
                 "inputSchema" => schema = Some(value.to_owned()),
+                "outputSchema" => plain_output = !describes_object(value),
                 _ => {}
             }
             true
@@ -143,12 +163,21 @@ impl ToolNaming {
         };
         let short_name = self.selection.rename.get(&upstream_name).unwrap_or(&upstream_name).clone();
         let full_name = full_name(&self.upstream, &self.separator, &short_name);
+        let legacy_definition = if plain_output {
+            let text = without_output_schema(definition.get())?;
+            Some(Definition::named(&text, &full_name, &short_name)?)
+        } else {
+            None
+        };
+        let mut quoted = String::with_capacity(upstream_name.len() + 2);
+        push_string(&mut quoted, &upstream_name);
         Some(Tool {
-            definition: renamed(definition, &full_name)?,
-            short_definition: renamed(definition, &short_name)?,
+            definition: Definition::named(definition.get(), &full_name, &short_name)?,
+            legacy_definition,
             full_name: full_name.into(),
             short_name,
-            upstream_name,
+            upstream_name: quoted,
+            upstream_name_header: mirror::encode(&upstream_name),
             upstream: Arc::clone(&self.upstream),
             mirrored,
             input_schema: schema,
@@ -157,15 +186,41 @@ impl ToolNaming {
     }
 }
 
+// === impl Definition ===
+
+impl Definition {
+    fn named(text: &str, full_name: &str, short_name: &str) -> Option<Self> {
+        Some(Self { full: renamed(text, full_name)?, short: renamed(text, short_name)? })
+    }
+}
+
+/// Whether an `outputSchema` is one that clients with a handshake know.
+fn describes_object(schema: &RawValue) -> bool {
+    let mut is_object = false;
+    let read = Members::for_each(schema.get(), |key, value| {
+        if key == "type" {
+            is_object = value.get() == "\"object\"";
+        }
+        true
+    });
+    read.is_ok() && is_object
+}
+
+fn without_output_schema(definition: &str) -> Option<String> {
+    let cuts = Members::cut(definition, |key| key == "outputSchema").ok()?;
+    let mut text = definition.to_owned();
+    cuts.spans.iter().rev().for_each(|span| text.replace_range(span.clone(), ""));
+    Some(text)
+}
+
 /// The definition with another name, all else as it was written.
-fn renamed(definition: &RawValue, name: &str) -> Option<String> {
-    let text = definition.get();
+fn renamed(text: &str, name: &str) -> Option<String> {
     let mut quoted = String::with_capacity(name.len() + 2);
     push_string(&mut quoted, name);
     let mut span = None;
     Members::for_each(text, |key, value| {
         if key == "name" {
-            span = Some(crate::mcp::splice::Span::of(value.get(), text));
+            span = Some(Span::of(value.get(), text));
         }
         true
     })
@@ -208,8 +263,14 @@ mod tests {
         let tool = naming(ToolSelection::default())
             .tool(&definition(r#"{ "x-odd" : 1.50, "name":"find", "inputSchema":{"type":"object"} }"#))
             .unwrap();
-        assert_eq!(tool.definition, r#"{ "x-odd" : 1.50, "name":"crm__find", "inputSchema":{"type":"object"} }"#);
-        assert_eq!(tool.short_definition, r#"{ "x-odd" : 1.50, "name":"find", "inputSchema":{"type":"object"} }"#);
+        assert_eq!(
+            tool.definition(Era::Legacy, false),
+            r#"{ "x-odd" : 1.50, "name":"crm__find", "inputSchema":{"type":"object"} }"#
+        );
+        assert_eq!(
+            tool.definition(Era::Modern, true),
+            r#"{ "x-odd" : 1.50, "name":"find", "inputSchema":{"type":"object"} }"#
+        );
     }
 
     #[test]
@@ -222,7 +283,17 @@ mod tests {
         assert!(naming.tool(&definition(r#"{"name":"drop"}"#)).is_none());
         assert!(naming.tool(&definition(r#"{"name":"find_all"}"#)).is_none());
         let tool = naming.tool(&definition(r#"{"name":"find_one"}"#)).unwrap();
-        assert_eq!((&*tool.full_name, tool.upstream_name.as_str()), ("crm__find", "find_one"));
+        assert_eq!((&*tool.full_name, tool.upstream_name.as_str()), ("crm__find", "\"find_one\""));
+    }
+
+    #[test]
+    fn only_stateless_clients_see_an_output_schema_of_no_object() {
+        let naming = naming(ToolSelection::default());
+        let tool = naming.tool(&definition(r#"{"name":"a","outputSchema":{"type":"array"},"title":"A"}"#)).unwrap();
+        assert_eq!(tool.definition(Era::Legacy, true), r#"{"name":"a","title":"A"}"#);
+        assert!(tool.definition(Era::Modern, true).contains("outputSchema"));
+        let tool = naming.tool(&definition(r#"{"name":"b","outputSchema":{"type":"object"}}"#)).unwrap();
+        assert!(tool.definition(Era::Legacy, false).contains("outputSchema"));
     }
 
     #[test]
@@ -250,6 +321,6 @@ mod tests {
             [r#"{"name":"a","n":1}"#, r#"{"name":"a","n":2}"#].map(|text| naming.tool(&definition(text)).unwrap());
         let list = ToolList::new(tools);
         assert_eq!(list.tools.len(), 1);
-        assert!(list.get("crm__a").unwrap().definition.contains("\"n\":1"));
+        assert!(list.get("crm__a").unwrap().definition(Era::Legacy, false).contains("\"n\":1"));
     }
 }

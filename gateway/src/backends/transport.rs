@@ -50,6 +50,13 @@ pub enum Reply {
         /// `Mcp-Session-Id`, where the answer minted one.
         session: Option<HeaderValue>,
     },
+    /// A JSON-RPC error that came with an HTTP status that is no success.
+    Refusal {
+        /// The status; never 401, 403 or 429.
+        status: u16,
+        /// One JSON-RPC message.
+        message: Bytes,
+    },
     /// A stream of messages.
     Stream {
         /// Notifications about the request, then its response. Dropping it
@@ -76,10 +83,12 @@ pub enum TransportError {
     Unreachable(String),
     /// The connection is not the one the request relies on, so it was not sent.
     Reconnected,
-    /// The server does not know the session (HTTP 404 to a request that named
-    /// one): not processed.
+    /// The server does not know the session (HTTP 404, or 400 without a
+    /// JSON-RPC message, to a request that named one): not processed.
     SessionLost,
-    /// The server asked us to come back (HTTP 429 or 503): not processed.
+    /// The server asked us to come back (HTTP 429, or 503 that says when): not
+    /// processed. A bare 503 may come from a proxy that lost the connection
+    /// after the server had the request.
     Busy {
         /// From `Retry-After`.
         retry_after: Option<Duration>,
@@ -197,6 +206,7 @@ impl fmt::Debug for Reply {
         // The content is the caller's business, not the log's.
         f.write_str(match self {
             Self::Message { .. } => "Reply::Message",
+            Self::Refusal { .. } => "Reply::Refusal",
             Self::Stream { .. } => "Reply::Stream",
         })
     }

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use super::splice::Span;
 
 /// The deepest nesting a message may have, in either direction.
 ///
@@ -47,6 +51,15 @@ fn depth_within(text: &[u8], max: usize) -> bool {
         }
     }
     true
+}
+
+/// What to cut out of an object, see [`Members::cut`].
+#[derive(Debug, Default)]
+pub struct Cuts {
+    /// In order, relative to the object's first byte.
+    pub spans: SmallVec<[Range<usize>; 4]>,
+    /// Whether a member is left.
+    pub keeps_members: bool,
 }
 
 /// The members of an object, each visited once and borrowed.
@@ -91,37 +104,35 @@ impl Members {
         deserializer.end()
     }
 
-    /// Writes the object `text` anew without the members whose key `drop`
-    /// names, and with `add` (key, value as JSON) at its end.
+    /// What to cut out of the object `text` so that the members whose key
+    /// `drop` names are gone and everything else keeps its bytes.
     ///
     /// # Errors
     ///
     /// If the text is no object.
-    pub fn rewrite(text: &str, drop: impl Fn(&str) -> bool, add: &[(&str, &str)]) -> Result<String, serde_json::Error> {
-        let added: usize = add.iter().map(|(key, value)| key.len() + value.len() + 4).sum();
-        let mut out = String::with_capacity(text.len() + added);
-        out.push('{');
+    pub fn cut(text: &str, drop: impl Fn(&str) -> bool) -> Result<Cuts, serde_json::Error> {
+        let mut cuts = Cuts::default();
+        // Where the last member ended, and the dropped ones before the first kept.
+        let (mut end, mut leading) = (1, None);
         Self::for_each(text, |key, value| {
-            if !drop(&key) {
-                push_member(&mut out, &key, value.get());
+            let value_end = Span::of(value.get(), text).end();
+            match (drop(&key), cuts.keeps_members) {
+                (true, true) => cuts.spans.push(end..value_end),
+                (true, false) => leading = Some(value_end),
+                (false, _) => {
+                    cuts.keeps_members = true;
+                    if let Some(dropped) = leading.take() {
+                        let comma = text[dropped..].find(',').map_or(dropped, |comma| dropped + comma + 1);
+                        cuts.spans.push(1..comma);
+                    }
+                }
             }
+            end = value_end;
             true
         })?;
-        for (key, value) in add {
-            push_member(&mut out, key, value);
-        }
-        out.push('}');
-        Ok(out)
+        cuts.spans.extend(leading.map(|dropped| 1..dropped));
+        Ok(cuts)
     }
-}
-
-fn push_member(out: &mut String, key: &str, value: &str) {
-    if out.len() > 1 {
-        out.push(',');
-    }
-    push_string(out, key);
-    out.push(':');
-    out.push_str(value);
 }
 
 /// Appends `text` as a JSON string.
@@ -167,13 +178,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rewriting_keeps_the_text_of_what_stays() {
-        let object = r#"{ "a" : 1.0e2, "b":[1 ,2], "c":"\u00e9" }"#;
-        assert_eq!(
-            Members::rewrite(object, |key| key == "b", &[("d", "null")]).unwrap(),
-            r#"{"a":1.0e2,"c":"\u00e9","d":null}"#
-        );
-        assert_eq!(Members::rewrite("{}", |_| false, &[]).unwrap(), "{}");
+    fn cutting_keeps_the_bytes_of_what_stays() {
+        for (object, left) in [
+            (r#"{ "x" : 1.0e2, "b":[1 ,2], "\u0063":"\u00e9" }"#, r#"{ "b":[1 ,2], "\u0063":"\u00e9" }"#),
+            (r#"{"b":0 , "x":1,"y" :2, "c":3,"x":4 }"#, r#"{"b":0, "c":3 }"#),
+            (r#"{"x":1,"y":"a,b" ,"b":0}"#, r#"{"b":0}"#),
+            (r#"{"\u0078":1}"#, "{}"),
+            (r#"{ "b":0 }"#, r#"{ "b":0 }"#),
+            ("{}", "{}"),
+        ] {
+            let cuts = Members::cut(object, |key| matches!(key, "x" | "y")).unwrap();
+            let mut text = object.to_owned();
+            cuts.spans.iter().rev().for_each(|span| text.replace_range(span.clone(), ""));
+            assert_eq!((text.as_str(), cuts.keeps_members), (left, left.contains("b")), "{object}");
+        }
     }
 
     #[test]

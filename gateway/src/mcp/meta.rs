@@ -26,6 +26,10 @@ pub const STATELESS_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIES, CL
 pub struct Meta {
     /// Where the whole object stands in the message.
     pub span: Option<Span>,
+    /// Where something stands in its place that is no object.
+    pub malformed: Option<Span>,
+    /// Whether [`LOG_LEVEL`] is there.
+    pub names_log_level: bool,
     /// Whether [`PROTOCOL_VERSION`] is there at all, which makes the request a
     /// stateless one.
     pub names_version: bool,
@@ -49,10 +53,11 @@ impl Meta {
     pub fn scan(raw: &RawValue, message: &str) -> Result<Self, serde_json::Error> {
         let mut meta = Self::default();
         if !raw.get().starts_with('{') {
+            meta.malformed = Some(Span::of(raw.get(), message));
             return Ok(meta);
         }
         meta.span = Some(Span::of(raw.get(), message));
-        let mut seen = [false; 3];
+        let mut seen = [false; 4];
         Members::for_each(raw.get(), |key, value| {
             let text = value.get();
             let index = match key.as_ref() {
@@ -64,6 +69,10 @@ impl Meta {
                 CLIENT_CAPABILITIES => {
                     meta.has_client_capabilities = text.starts_with('{');
                     1
+                }
+                LOG_LEVEL => {
+                    meta.names_log_level = true;
+                    3
                 }
                 "progressToken" => {
                     if text.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {

@@ -53,7 +53,7 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest) -> Result<An
             if !std::mem::take(&mut first) {
                 result.push(',');
             }
-            result.push_str(if one.is_some() { &tool.short_definition } else { &tool.definition });
+            result.push_str(tool.definition(request.era(), one.is_some()));
         }
     }
     result.push(']');

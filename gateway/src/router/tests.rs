@@ -102,7 +102,7 @@ async fn a_call_reaches_its_server_under_the_name_it_has_there() {
     let request = call("b__t");
     let record = Arc::clone(&request.record);
     assert_eq!(ask(&router(&[Arc::clone(&a), Arc::clone(&b)]), request).await["id"], "q");
-    assert_eq!(*b.called.lock().unwrap(), ["t"]);
+    assert_eq!(*b.called.lock().unwrap(), [r#""t""#]);
     assert!(a.called.lock().unwrap().is_empty());
     assert_eq!((&**record.tool.get().unwrap(), &**record.upstream.get().unwrap()), ("b__t", "b"));
 }

@@ -9,9 +9,9 @@ use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::sync::broadcast;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::{Messages, Outgoing, Reply, ServerEvent, Transport, TransportError};
 use crate::backends::settings::HttpSettings;
@@ -26,6 +26,8 @@ pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 const CONNECTION: u64 = 0;
 /// How long a server may take over a notification.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that asks for a longer pause is asked again after this one.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const ACCEPTED_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: &str = "text/event-stream";
@@ -48,13 +50,7 @@ impl HttpTransport {
         Arc::new(Self { settings, client, events })
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Body,
-        deadline: Instant,
-    ) -> Result<Response<Incoming>, TransportError> {
+    async fn send(&self, method: Method, headers: HeaderMap, body: Body) -> Result<Response<Incoming>, TransportError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.settings.url.clone();
@@ -62,12 +58,22 @@ impl HttpTransport {
         for (name, value) in &self.settings.headers {
             request.headers_mut().insert(name, value.clone());
         }
-        match timeout_at(deadline, self.client.request(request)).await {
-            Err(_) => Err(TransportError::TimedOut),
-            Ok(Err(error)) if error.is_connect() => Err(TransportError::Unreachable(cause(&error))),
-            Ok(Err(error)) => Err(TransportError::Disconnected(cause(&error))),
-            Ok(Ok(response)) => Ok(response),
-        }
+        // A pooled connection that was closed before the request was written
+        // is replaced by the client itself; nothing was sent then.
+        self.client.request(request).await.map_err(|error| match error.is_connect() {
+            true => TransportError::Unreachable(cause(&error)),
+            false => TransportError::Disconnected(cause(&error)),
+        })
+    }
+
+    /// Sends what is not a call; nobody waits long for its answer.
+    async fn send_briefly(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Incoming>, TransportError> {
+        timeout(NOTIFY_TIMEOUT, self.send(method, headers, body)).await.map_err(|_| TransportError::TimedOut)?
     }
 }
 
@@ -82,8 +88,11 @@ impl Transport for HttpTransport {
             let names_session = headers.contains_key(mirror::SESSION_ID);
             headers.insert(CONTENT_TYPE, JSON);
             headers.insert(ACCEPT, ACCEPTED_TYPES);
-            let response = self.send(Method::POST, headers, Body::from(body), deadline).await?;
-            read_reply(response, names_session, deadline).await
+            let exchange = async {
+                let response = self.send(Method::POST, headers, Body::from(body)).await?;
+                read_reply(response, names_session).await
+            };
+            timeout_at(deadline, exchange).await.map_err(|_| TransportError::TimedOut)?
         })
     }
 
@@ -91,7 +100,7 @@ impl Transport for HttpTransport {
         Box::pin(async move {
             headers.insert(CONTENT_TYPE, JSON);
             headers.insert(ACCEPT, ACCEPTED_TYPES);
-            let response = self.send(Method::POST, headers, Body::from(body), Instant::now() + NOTIFY_TIMEOUT).await?;
+            let response = self.send_briefly(Method::POST, headers, Body::from(body)).await?;
             match response.status() {
                 status if status.is_success() => Ok(()),
                 status => Err(refusal(status, response.headers(), false)),
@@ -101,12 +110,13 @@ impl Transport for HttpTransport {
 
     fn listen(&self, mut headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
         Box::pin(async move {
+            let names_session = headers.contains_key(mirror::SESSION_ID);
             headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
-            let response = self.send(Method::GET, headers, Body::empty(), Instant::now() + NOTIFY_TIMEOUT).await?;
+            let response = self.send_briefly(Method::GET, headers, Body::empty()).await?;
             if response.status() == StatusCode::OK && is_type(response.headers(), EVENT_STREAM) {
                 Ok(messages(response.into_body()))
             } else {
-                Err(refusal(response.status(), response.headers(), false))
+                Err(refusal(response.status(), response.headers(), names_session))
             }
         })
     }
@@ -116,7 +126,7 @@ impl Transport for HttpTransport {
             headers.insert(ACCEPT, ACCEPTED_TYPES);
             // A server that does not let sessions be ended (405), or is gone,
             // forgets them by itself.
-            let _ = self.send(Method::DELETE, headers, Body::empty(), Instant::now() + NOTIFY_TIMEOUT).await;
+            let _ = self.send_briefly(Method::DELETE, headers, Body::empty()).await;
         })
     }
 
@@ -129,42 +139,43 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn read_reply(
-    response: Response<Incoming>,
-    names_session: bool,
-    deadline: Instant,
-) -> Result<Reply, TransportError> {
+async fn read_reply(response: Response<Incoming>, names_session: bool) -> Result<Reply, TransportError> {
     let status = response.status();
-    let is_json = is_type(response.headers(), "application/json");
-    if status == StatusCode::OK && is_type(response.headers(), EVENT_STREAM) {
-        let session = response.headers().get(mirror::SESSION_ID).cloned();
-        return Ok(Reply::Stream { messages: messages(response.into_body()), session });
-    }
     if !status.is_success() {
-        let refusal = refusal(status, response.headers(), names_session);
-        // Other statuses may carry a JSON-RPC error, which says more.
-        if !matches!(refusal, TransportError::Status(_)) || !is_json {
-            return Err(refusal);
-        }
-        let message = timeout_at(deadline, collect(response.into_body())).await;
-        return match message {
-            Ok(Ok(message)) if message.starts_with(b"{") => Ok(Reply::Message { message, session: None }),
-            _ => Err(refusal),
-        };
-    }
-    if !is_json {
-        return Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())));
+        return read_refusal(response, names_session).await;
     }
     let session = response.headers().get(mirror::SESSION_ID).cloned();
-    let message = timeout_at(deadline, collect(response.into_body())).await.map_err(|_| TransportError::TimedOut)??;
-    Ok(Reply::Message { message, session })
+    if is_type(response.headers(), EVENT_STREAM) {
+        return Ok(Reply::Stream { messages: messages(response.into_body()), session });
+    }
+    if !is_type(response.headers(), "application/json") {
+        return Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())));
+    }
+    Ok(Reply::Message { message: collect(response).await?, session })
+}
+
+/// Reads an answer that is no success. It may carry a JSON-RPC error, which
+/// says more than the status.
+async fn read_refusal(response: Response<Incoming>, names_session: bool) -> Result<Reply, TransportError> {
+    let refusal = refusal(response.status(), response.headers(), names_session);
+    let TransportError::Status(status) = refusal else { return Err(refusal) };
+    if is_type(response.headers(), "application/json")
+        && let Ok(message) = collect(response).await
+        && message.trim_ascii_start().starts_with(b"{")
+    {
+        return Ok(Reply::Refusal { status, message });
+    }
+    // Some servers know no better way to say that a session is gone.
+    let lost = names_session && status == StatusCode::BAD_REQUEST.as_u16();
+    Err(if lost { TransportError::SessionLost } else { refusal })
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, names_session: bool) -> TransportError {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TransportError::Refused(status.as_u16()),
         StatusCode::NOT_FOUND if names_session => TransportError::SessionLost,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+        StatusCode::TOO_MANY_REQUESTS => TransportError::Busy { retry_after: retry_after(headers) },
+        StatusCode::SERVICE_UNAVAILABLE if headers.contains_key(RETRY_AFTER) => {
             TransportError::Busy { retry_after: retry_after(headers) }
         }
         _ => TransportError::Status(status.as_u16()),
@@ -173,7 +184,8 @@ fn refusal(status: StatusCode, headers: &HeaderMap, names_session: bool) -> Tran
 
 /// `Retry-After` in seconds; dates are for browsers.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let asked = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)?;
+    Some(asked.min(MAX_RETRY_AFTER))
 }
 
 fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
@@ -182,7 +194,13 @@ fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// Reads a whole body. One that came in a single frame is not copied.
-async fn collect(mut body: Incoming) -> Result<Bytes, TransportError> {
+async fn collect(response: Response<Incoming>) -> Result<Bytes, TransportError> {
+    let mut body = response.into_body();
+    let too_large = || TransportError::Garbage(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes"));
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MAX_ANSWER_BYTES {
+        return Err(too_large());
+    }
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -190,13 +208,18 @@ async fn collect(mut body: Incoming) -> Result<Bytes, TransportError> {
         let Ok(data) = frame.into_data() else { continue };
         let held = rest.as_ref().map_or(first.len(), BytesMut::len);
         if held + data.len() > MAX_ANSWER_BYTES {
-            return Err(TransportError::Garbage(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes")));
+            return Err(too_large());
         }
         if held == 0 {
             first = data;
-        } else {
-            rest.get_or_insert_with(|| BytesMut::from(first.as_ref())).extend_from_slice(&data);
+            continue;
         }
+        let rest = rest.get_or_insert_with(|| {
+            let mut joined = BytesMut::with_capacity(announced.max(held + data.len()));
+            joined.extend_from_slice(&first);
+            joined
+        });
+        rest.extend_from_slice(&data);
     }
     Ok(rest.map_or(first, BytesMut::freeze))
 }

@@ -8,11 +8,13 @@ use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::handshake::ask;
+use super::link::Link;
 use super::links::{Links, SessionKey};
+use super::single_flight::SingleFlight;
 use crate::backends::tool::{ToolList, ToolNaming};
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::answer::UpstreamKind;
@@ -44,7 +46,7 @@ struct Snapshot {
 pub(super) struct Catalog {
     naming: ToolNaming,
     current: ArcSwapOption<Snapshot>,
-    fetching: Mutex<()>,
+    fetching: SingleFlight,
     revision: AtomicU64,
     stale: Notify,
 }
@@ -67,7 +69,7 @@ impl Catalog {
         Self {
             naming,
             current: ArcSwapOption::empty(),
-            fetching: Mutex::new(()),
+            fetching: SingleFlight::default(),
             revision: AtomicU64::new(0),
             stale: Notify::new(),
         }
@@ -122,38 +124,28 @@ impl Catalog {
         deadline: Instant,
         good: impl Fn(&Snapshot, u64) -> bool,
     ) -> Result<Arc<ToolList>, TransportError> {
+        let asked_at = (self.current.load_full(), self.revision.load(Ordering::Acquire));
         let good_list = || {
-            let revision = self.revision.load(Ordering::Acquire);
-            let current = self.current.load();
-            let snapshot = current.as_ref()?;
-            good(snapshot, revision).then(|| Arc::clone(&snapshot.list))
+            let snapshot = self.current.load_full()?;
+            // Fetched while we waited, which is what we came for even if it
+            // was to be kept for no time at all.
+            let is_new = asked_at.0.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &snapshot));
+            let is_good =
+                is_new && snapshot.revision >= asked_at.1 || good(&snapshot, self.revision.load(Ordering::Acquire));
+            is_good.then(|| Arc::clone(&snapshot.list))
         };
-        if let Some(list) = good_list() {
-            return Ok(list);
-        }
-        let asked_at = Instant::now();
-        let fetching = timeout_at(deadline, self.fetching.lock()).await.map_err(|_| TransportError::TimedOut)?;
-        // Whoever held the lock may have fetched what we came for, even if it
-        // was stale the moment it arrived.
-        let fetched_meanwhile =
-            self.current.load().as_ref().filter(|now| now.fetched >= asked_at).map(|now| Arc::clone(&now.list));
-        if let Some(list) = fetched_meanwhile.or_else(good_list) {
-            return Ok(list);
-        }
-        let revision = self.revision.load(Ordering::Acquire);
-        let (list, ttl) = self.fetch(transport, links, deadline).await?;
-        let now = Instant::now();
-        let list = Arc::new(list);
-        self.current.store(Some(Arc::new(Snapshot {
-            list: Arc::clone(&list),
-            fetched: now,
-            expires: now + ttl,
-            revision,
-        })));
-        drop(fetching);
-        Ok(list)
+        let fetch = async {
+            let revision = self.revision.load(Ordering::Acquire);
+            let (list, ttl) = self.fetch(transport, links, deadline).await?;
+            let (list, now) = (Arc::new(list), Instant::now());
+            let snapshot = Snapshot { list: Arc::clone(&list), fetched: now, expires: now + ttl, revision };
+            self.current.store(Some(Arc::new(snapshot)));
+            Ok(list)
+        };
+        self.fetching.run(deadline, good_list, fetch).await
     }
 
+    /// Fetches the list; once more where what was agreed on no longer holds.
     async fn fetch(
         &self,
         transport: &dyn Transport,
@@ -161,29 +153,53 @@ impl Catalog {
         deadline: Instant,
     ) -> Result<(ToolList, Duration), TransportError> {
         let link = links.own(deadline).await?;
+        let error = match self.fetch_over(&link, transport, links, deadline).await {
+            Ok(fetched) => return Ok(fetched),
+            Err(error) => error,
+        };
+        let renewed = match error {
+            TransportError::SessionLost | TransportError::Reconnected => {
+                links.forget(&SessionKey::Fresh, &link);
+                true
+            }
+            TransportError::Status(400..=405) => links.era_changed(&link, deadline).await,
+            _ => false,
+        };
+        if !renewed {
+            return Err(error);
+        }
+        let link = links.own(deadline).await?;
+        self.fetch_over(&link, transport, links, deadline).await
+    }
+
+    async fn fetch_over(
+        &self,
+        link: &Link,
+        transport: &dyn Transport,
+        links: &Links,
+        deadline: Instant,
+    ) -> Result<(ToolList, Duration), TransportError> {
         let mut tools = Vec::new();
         let mut ttl = DEFAULT_TTL;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
-            let asked = ask(transport, &link, links.next_id(), "tools/list", params, deadline).await;
-            let asked = asked.inspect_err(|error| {
-                // What was agreed on no longer holds.
-                if error.surely_not_processed() || matches!(error, TransportError::Status(_)) {
-                    links.forget(&SessionKey::Fresh, &link);
-                }
-            })?;
+            let asked = ask(transport, link, links.next_id(), "tools/list", params, deadline).await?;
             let result = match &asked.message.kind {
                 UpstreamKind::Result { result, .. } => asked.message.text(*result),
                 // A server without tools has an empty list.
                 UpstreamKind::Error { code: -32601, .. } => break,
-                _ => return Err(TransportError::Garbage("no list of tools".to_owned())),
+                UpstreamKind::Error { code, .. } if link.disowned_by(asked.status, *code) => {
+                    return Err(TransportError::SessionLost);
+                }
+                UpstreamKind::Error { .. } => return Err(asked.status.map_or_else(no_list, TransportError::Status)),
+                _ => return Err(no_list()),
             };
             let page: Page<'_> = serde_json::from_str(result)
                 .map_err(|_| TransportError::Garbage("the list of tools is malformed".to_owned()))?;
             tools.extend(page.tools.iter().filter_map(|definition| self.naming.tool(definition)));
             if let Some(ttl_ms) = page.ttl_ms {
-                ttl = Duration::try_from_secs_f64(ttl_ms / 1000.0).unwrap_or_default().min(MAX_TTL);
+                ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
             }
             cursor = page.next_cursor;
             if cursor.is_none() || tools.len() >= MAX_TOOLS {
@@ -193,6 +209,10 @@ impl Catalog {
         tools.truncate(MAX_TOOLS);
         Ok((ToolList::new(tools), ttl))
     }
+}
+
+fn no_list() -> TransportError {
+    TransportError::Garbage("no list of tools".to_owned())
 }
 
 /// The parameters of `subscriptions/listen` for changes of the list.

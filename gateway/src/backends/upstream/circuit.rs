@@ -18,14 +18,14 @@ pub(super) struct Circuit {
     started: Instant,
     failures: AtomicU32,
     /// Milliseconds after `started`.
-    closed_until: AtomicU64,
+    pause_until: AtomicU64,
 }
 
 // === impl Circuit ===
 
 impl Circuit {
     pub(super) fn new(retry: RetrySettings) -> Self {
-        Self { retry, started: Instant::now(), failures: AtomicU32::new(0), closed_until: AtomicU64::new(0) }
+        Self { retry, started: Instant::now(), failures: AtomicU32::new(0), pause_until: AtomicU64::new(0) }
     }
 
     /// Whether a request may be tried; else how long it should not be.
@@ -41,15 +41,27 @@ impl Circuit {
 
     /// Notes a success; says whether it was the first after failures.
     pub(super) fn succeeded(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) != 0 && self.failures.swap(0, Ordering::Relaxed) != 0
+        if self.failures.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.pause_until.store(0, Ordering::Relaxed);
+        self.failures.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Notes a failure and says how long to pause.
+    /// Notes a failure and says how long to pause. Failures during a pause
+    /// are of the same outage and do not count again: a hundred calls that
+    /// fail together are one sign, not a hundred.
     pub(super) fn failed(&self) -> Duration {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let pause = self.retry.pause(failures);
-        let until = self.started.elapsed() + pause;
-        self.closed_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let (now, until) = (self.now(), self.pause_until.load(Ordering::Relaxed));
+        if self.failures.load(Ordering::Relaxed) > 0 && now < until {
+            return Duration::from_millis(until - now);
+        }
+        let pause = self.retry.pause(self.failures.load(Ordering::Relaxed).saturating_add(1));
+        let next = now.saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        // Of two that fail at once, one counts.
+        if self.pause_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         pause
     }
 
@@ -60,7 +72,12 @@ impl Circuit {
     }
 
     fn remaining(&self) -> Duration {
-        Duration::from_millis(self.closed_until.load(Ordering::Relaxed)).saturating_sub(self.started.elapsed())
+        Duration::from_millis(self.pause_until.load(Ordering::Relaxed).saturating_sub(self.now()))
+    }
+
+    /// Milliseconds since `started`.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -73,6 +90,7 @@ mod tests {
         let circuit = Circuit::new(RetrySettings { max_attempts: 2, ..RetrySettings::default() });
         assert_eq!(circuit.failed(), Duration::from_secs(1));
         assert_eq!(circuit.check(), Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(circuit.failed(), Duration::from_secs(2));
         assert!(circuit.check().is_err());
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -81,6 +99,17 @@ mod tests {
         assert!(circuit.check().is_err());
         assert!(circuit.succeeded());
         assert!(!circuit.succeeded());
+        assert_eq!(circuit.check(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_at_the_same_time_are_one_outage() {
+        let circuit = Circuit::new(RetrySettings::default());
+        for _ in 0..100 {
+            assert_eq!(circuit.failed(), Duration::from_secs(1));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(circuit.failed(), Duration::from_secs(2));
         assert_eq!(circuit.check(), Ok(()));
     }
 }

@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::asked;
 use super::link::Link;
-use crate::backends::transport::{Outgoing, Reply, Transport, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::version::{Era, Version};
 use crate::mcp::{meta, mirror};
@@ -24,7 +25,10 @@ use crate::mcp::{meta, mirror};
 const MODERN_CODES: [i64; 2] = [-32020, -32021];
 /// Unsupported protocol version (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
-
+/// How long a server may take to answer the probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stream may stay open after its response.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a process that is about to be started again is looked for.
 const RESTART_POLL: Duration = Duration::from_millis(50);
 
@@ -32,6 +36,8 @@ const RESTART_POLL: Duration = Duration::from_millis(50);
 pub(super) struct Asked {
     pub(super) message: UpstreamMessage,
     pub(super) session: Option<HeaderValue>,
+    /// The HTTP status, where it is no success.
+    pub(super) status: Option<u16>,
 }
 
 /// Which messages a server of a stateless revision is sent.
@@ -43,19 +49,12 @@ pub(super) fn modern_link(connection: u64) -> Link {
 pub(super) async fn agree(
     transport: &dyn Transport,
     next_id: &(dyn Fn() -> u64 + Sync),
-    probe_timeout: Duration,
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let connection = transport.connect().await?;
-    let probe_deadline = deadline.min(Instant::now() + probe_timeout);
-    let link = modern_link(connection);
-    let asked = ask(transport, &link, next_id(), "server/discover", json!({}), probe_deadline).await;
-    match asked {
-        Ok(asked) if speaks_modern(&asked.message) => Ok(link),
-        // It answered, in whatever way, but not as a stateless server.
-        Ok(_) | Err(TransportError::Status(400..=499) | TransportError::SessionLost) => {
-            initialize(transport, next_id(), deadline).await
-        }
+    let link = modern_link(transport.connect().await?);
+    match probe(transport, &link, next_id(), deadline).await {
+        Ok(Era::Modern) => Ok(link),
+        Ok(Era::Legacy) => initialize(transport, next_id(), deadline).await,
         // Servers on a pipe that exit at, or ignore, what they do not know.
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
@@ -63,6 +62,27 @@ pub(super) async fn agree(
             restarted(transport, deadline).await?;
             initialize(transport, next_id(), deadline).await
         }
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks the server of which era it is.
+///
+/// # Errors
+///
+/// If what came is no evidence.
+pub(super) async fn probe(
+    transport: &dyn Transport,
+    link: &Link,
+    id: u64,
+    deadline: Instant,
+) -> Result<Era, TransportError> {
+    let deadline = deadline.min(Instant::now() + PROBE_TIMEOUT);
+    match ask(transport, link, id, "server/discover", json!({}), deadline).await {
+        Ok(Asked { status: Some(status @ 500..), .. }) => Err(TransportError::Status(status)),
+        Ok(asked) if speaks_modern(&asked.message) => Ok(Era::Modern),
+        // It answered, in whatever way, but not as a stateless server.
+        Ok(_) | Err(TransportError::Status(400..=499)) => Ok(Era::Legacy),
         Err(error) => Err(error),
     }
 }
@@ -118,12 +138,21 @@ pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Ins
     };
     let result: Value = serde_json::from_str(asked.message.text(result)).unwrap_or_default();
     // Any revision with a handshake will do; the server has the last word.
-    let version = result["protocolVersion"].as_str().and_then(|version| HeaderValue::from_str(version).ok());
+    let version = result["protocolVersion"].as_str().filter(|version| has_handshake(version));
+    let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
     let link = Link { era: Era::Legacy, version, session: asked.session, connection };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     transport.notify(initialized, link.headers()).await?;
     Ok(link)
+}
+
+/// Whether a version is that of a revision with a handshake: a date before
+/// the first one without.
+fn has_handshake(version: &str) -> bool {
+    let is_date = version.len() == Version::MODERN.as_str().len()
+        && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_date && version < Version::MODERN.as_str()
 }
 
 /// Who we are, to upstreams.
@@ -161,20 +190,77 @@ pub(super) async fn ask(
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
     let outgoing = Outgoing { body: body.into(), id, connection: link.connection, headers, deadline };
-    let garbage = |error: crate::mcp::answer::NotAMessage| TransportError::Garbage(error.to_string());
-    let reply = timeout_at(deadline, transport.request(outgoing)).await.map_err(|_| TransportError::TimedOut)??;
-    let (mut messages, session) = match reply {
+    timeout_at(deadline, exchange(transport, link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
+}
+
+async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) -> Result<Asked, TransportError> {
+    let id = outgoing.id;
+    let (mut messages, session) = match transport.request(outgoing).await? {
         Reply::Message { message, session } => {
-            return Ok(Asked { message: UpstreamMessage::scan(message).map_err(garbage)?, session });
+            return Ok(Asked { message: response(message, id)?, session, status: None });
+        }
+        Reply::Refusal { status, message } => {
+            return Ok(Asked { message: response(message, id)?, session: None, status: Some(status) });
         }
         Reply::Stream { messages, session } => (messages, session),
     };
     loop {
-        let next = timeout_at(deadline, messages.next()).await.map_err(|_| TransportError::TimedOut)?;
+        let next = messages.next().await;
         let message = next.unwrap_or_else(|| Err(TransportError::Disconnected("the stream ended".to_owned())))?;
-        let message = UpstreamMessage::scan(message).map_err(garbage)?;
-        if matches!(message.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. }) {
-            return Ok(Asked { message, session });
+        let message = scan(message)?;
+        match &message.kind {
+            UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => {
+                drain(messages);
+                return Ok(Asked { message: checked(message, id)?, session, status: None });
+            }
+            UpstreamKind::Request { id, method } => {
+                // If it does not arrive, the response will not either.
+                let _ = transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
+            }
+            UpstreamKind::Notification { .. } => {}
         }
+    }
+}
+
+/// The response to the request of this id.
+///
+/// # Errors
+///
+/// If the message is none.
+pub(super) fn response(message: Bytes, id: u64) -> Result<UpstreamMessage, TransportError> {
+    checked(scan(message)?, id)
+}
+
+/// A message from the server.
+pub(super) fn scan(message: Bytes) -> Result<UpstreamMessage, TransportError> {
+    UpstreamMessage::scan(message).map_err(|error| TransportError::Garbage(error.to_string()))
+}
+
+/// The message, if it is the response to the request of this id. A server
+/// that could not read the request's id leaves it out.
+pub(super) fn checked(message: UpstreamMessage, id: u64) -> Result<UpstreamMessage, TransportError> {
+    let answered = match &message.kind {
+        UpstreamKind::Result { id, .. } | UpstreamKind::Error { id: Some(id), .. } => message.text(*id),
+        UpstreamKind::Error { id: None, .. } => return Ok(message),
+        UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => {
+            return Err(TransportError::Garbage("not a response".to_owned()));
+        }
+    };
+    if answered.parse() == Ok(id) {
+        Ok(message)
+    } else {
+        Err(TransportError::Garbage("the response to another request".to_owned()))
+    }
+}
+
+/// Lets a stream end by itself after its response, so that its connection can
+/// be used again.
+pub(super) fn drain(mut messages: Messages) {
+    // Usually its end came along.
+    if messages.next().now_or_never().is_none() {
+        tokio::spawn(async move {
+            // What does not end soon is closed; there is nothing to say of it.
+            let _ = timeout(DRAIN_TIMEOUT, messages.next()).await;
+        });
     }
 }

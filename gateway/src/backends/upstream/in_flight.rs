@@ -1,17 +1,23 @@
 //! Calls that an upstream has not answered yet, so that they can be cancelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::link::Link;
 use crate::backends::transport::Transport;
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
+use crate::rejection::Rejection;
 
-type Key = (u128, Box<str>);
+/// How long an upstream that was told of a cancellation may take to answer.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+type Key = (u128, Arc<str>);
 
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
@@ -20,18 +26,26 @@ pub(super) struct InFlight {
     calls: DashMap<Key, Arc<Notify>>,
 }
 
-/// One running call. Dropping it before [`InFlightCall::answered`] tells the
-/// upstream, if it would not notice by itself, that nobody waits any more.
+/// A client that waits for one call, through all attempts at it.
 #[derive(Debug)]
-pub(super) struct InFlightCall {
+pub(super) struct Waiting {
     calls: Arc<InFlight>,
-    key: Option<Key>,
-    cancelled: Option<Arc<Notify>>,
+    /// Only who has a session can say which request is meant.
+    entry: Option<(Key, Arc<Notify>)>,
+}
+
+/// One attempt at a call. Dropping it before it was [answered](Self::answered)
+/// tells the upstream, if it would not notice by itself, that nobody waits.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) link: Arc<Link>,
+    /// The id of the request, and its progress token.
+    pub(super) id: u64,
     transport: Arc<dyn Transport>,
-    link: Arc<Link>,
-    id: u64,
-    client_era: Era,
+    /// Whether an end without an answer means that nobody waits any more.
+    cancels: bool,
     answered: bool,
+    ends_session: bool,
 }
 
 // === impl InFlight ===
@@ -45,77 +59,130 @@ impl InFlight {
     }
 }
 
-// === impl InFlightCall ===
+#[cfg(test)]
+impl InFlight {
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+}
 
-impl InFlightCall {
-    pub(super) fn begin(
-        calls: &Arc<InFlight>,
-        transport: &Arc<dyn Transport>,
-        link: &Arc<Link>,
-        request: &McpRequest,
-        id: u64,
-    ) -> Self {
-        // Only who has a session can say which request is meant.
-        let key = request.session.as_ref().map(|session| (session.key, request.id_text().into()));
-        let cancelled = key.as_ref().map(|key: &Key| {
-            let cancelled = Arc::new(Notify::new());
+// === impl Waiting ===
+
+impl Waiting {
+    pub(super) fn begin(calls: &Arc<InFlight>, request: &McpRequest) -> Self {
+        let entry = request.session.as_ref().map(|session| {
+            let (key, cancelled): (Key, _) = ((session.key, request.id_text().into()), Arc::new(Notify::new()));
             calls.calls.insert(key.clone(), Arc::clone(&cancelled));
-            cancelled
+            (key, cancelled)
         });
-        Self {
-            calls: Arc::clone(calls),
-            key,
-            cancelled,
-            transport: Arc::clone(transport),
-            link: Arc::clone(link),
-            id,
-            client_era: request.era(),
-            answered: false,
-        }
+        Self { calls: Arc::clone(calls), entry }
     }
 
-    /// Returns once the client has said that it waits no longer.
-    pub(super) async fn cancelled(&self) {
-        match &self.cancelled {
-            Some(cancelled) => cancelled.notified().await,
-            None => std::future::pending().await,
+    /// Waits for `future`, but no longer than the client does.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Cancelled`].
+    pub(super) async fn for_it<F: Future>(&self, sent: Option<&mut Sent>, future: F) -> Result<F::Output, Rejection> {
+        let Some((_, cancelled)) = &self.entry else { return Ok(future.await) };
+        tokio::pin!(future);
+        tokio::select! {
+            biased;
+            output = &mut future => return Ok(output),
+            () = cancelled.notified() => {}
         }
+        // What is not told is cancelled by dropping the future.
+        let Some(sent) = sent.filter(|sent| sent.must_be_told()) else { return Err(Rejection::Cancelled) };
+        sent.tell();
+        timeout(CANCEL_GRACE, future).await.map_err(|_| Rejection::Cancelled)
     }
+}
 
-    /// The response came: nothing is left to cancel.
-    pub(super) fn answered(&mut self) {
-        self.answered = true;
-    }
-
-    /// Tells the upstream that nobody waits, where closing the stream would not.
-    pub(super) fn tell_upstream(&self) {
-        if self.link.era == Era::Modern && !self.transport.is_pipe() {
-            return;
-        }
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller waits no longer"}}}}"#,
-            self.id
-        );
-        let (transport, headers) = (Arc::clone(&self.transport), self.link.headers());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = transport.notify(Bytes::from(body), headers).await {
-                    tracing::debug!(%error, "a cancellation did not arrive");
-                }
-            });
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some((key, cancelled)) = self.entry.take() {
+            // A client may wrongly have used the id again.
+            self.calls.calls.remove_if(&key, |_, other| Arc::ptr_eq(other, &cancelled));
         }
     }
 }
 
-impl Drop for InFlightCall {
+// === impl Sent ===
+
+impl Sent {
+    /// An attempt over `link`, whose session is `ends_session` with it.
+    pub(super) fn begin(
+        transport: &Arc<dyn Transport>,
+        link: &Arc<Link>,
+        request: &McpRequest,
+        id: u64,
+        ends_session: bool,
+    ) -> Self {
+        Self {
+            link: Arc::clone(link),
+            id,
+            transport: Arc::clone(transport),
+            // A client with a handshake that only disconnects has not cancelled
+            // (MCP 2025-11-25, "Streamable HTTP", disconnection).
+            cancels: request.era() == Era::Modern,
+            answered: false,
+            ends_session: ends_session && link.session.is_some(),
+        }
+    }
+
+    /// The response came, or none will: nothing is left to cancel.
+    pub(super) const fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    /// We wait no longer, so the upstream need not go on (MCP 2025-11-25,
+    /// "Lifecycle", timeouts).
+    pub(super) const fn gave_up(&mut self) {
+        self.cancels = true;
+    }
+
+    /// Whether closing the stream is not enough.
+    fn must_be_told(&self) -> bool {
+        self.link.era == Era::Legacy || self.transport.is_pipe()
+    }
+
+    fn tell(&mut self) {
+        self.answered = true;
+        let (transport, headers, body) = (Arc::clone(&self.transport), self.link.headers(), self.cancellation());
+        tokio::spawn(async move { notify(transport.as_ref(), body, headers).await });
+    }
+
+    fn cancellation(&self) -> Bytes {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller waits no longer"}}}}"#,
+            self.id
+        )
+        .into()
+    }
+}
+
+impl Drop for Sent {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.calls.calls.remove(&key);
+        let cancellation = (!self.answered && self.cancels && self.must_be_told()).then(|| self.cancellation());
+        if cancellation.is_none() && !self.ends_session {
+            return;
         }
-        // A client with a handshake that only disconnects has not cancelled
-        // (MCP 2025-11-25, "Streamable HTTP", disconnection).
-        if !self.answered && self.client_era == Era::Modern {
-            self.tell_upstream();
-        }
+        // Without a runtime the process is ending, and the connections with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (transport, link, ends_session) = (Arc::clone(&self.transport), Arc::clone(&self.link), self.ends_session);
+        runtime.spawn(async move {
+            if let Some(cancellation) = cancellation {
+                notify(transport.as_ref(), cancellation, link.headers()).await;
+            }
+            if ends_session {
+                transport.end_session(link.headers()).await;
+            }
+        });
+    }
+}
+
+async fn notify(transport: &dyn Transport, body: Bytes, headers: http::HeaderMap) {
+    if let Err(error) = transport.notify(body, headers).await {
+        tracing::debug!(%error, "a cancellation did not arrive");
     }
 }

@@ -30,4 +30,11 @@ impl Link {
         }
         headers
     }
+
+    /// Whether an error says that the server does not know the session, as
+    /// servers do that know no better way: 400 with -32000 ("no valid session
+    /// id", "not initialized"). It comes before anything is processed.
+    pub(super) fn disowned_by(&self, status: Option<u16>, code: i64) -> bool {
+        self.session.is_some() && status == Some(400) && code == -32000
+    }
 }

@@ -8,15 +8,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::{StreamExt, stream};
 use quick_cache::sync::Cache;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::handshake;
 use super::link::Link;
+use super::single_flight::SingleFlight;
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::version::Era;
 
@@ -24,8 +25,10 @@ use crate::mcp::version::Era;
 const MAX_SESSIONS: usize = 10_000;
 /// A session that no call used for so long is ended.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// How long a server may take to answer the probe.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server with a handshake is asked so often whether it still needs one.
+const REPROBE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Sessions that are ended at the same time.
+const ENDING_AT_ONCE: usize = 16;
 
 /// Whose session a call runs in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,10 +47,11 @@ pub(super) struct Links {
     ids: AtomicU64,
     /// The first agreement: it tells the era, and is the gateway's own session.
     own: ArcSwapOption<Link>,
-    /// Held while the own agreement is made, so that one caller makes it.
-    making: Mutex<()>,
+    agreeing: SingleFlight,
+    /// When the era was last asked for, in seconds since `started`.
+    probed: AtomicU64,
     sessions: Cache<SessionKey, Arc<Kept>>,
-    started: StdInstant,
+    started: Instant,
 }
 
 #[derive(Debug)]
@@ -64,9 +68,10 @@ impl Links {
             transport,
             ids: AtomicU64::new(1),
             own: ArcSwapOption::empty(),
-            making: Mutex::new(()),
+            agreeing: SingleFlight::default(),
+            probed: AtomicU64::new(0),
             sessions: Cache::new(MAX_SESSIONS),
-            started: StdInstant::now(),
+            started: Instant::now(),
         }
     }
 
@@ -77,34 +82,69 @@ impl Links {
 
     /// The gateway's own agreement, made if there is none.
     pub(super) async fn own(&self, deadline: Instant) -> Result<Arc<Link>, TransportError> {
-        if let Some(link) = self.own.load_full() {
-            return Ok(link);
-        }
-        let making = tokio::time::timeout_at(deadline, self.making.lock());
-        let _making = making.await.map_err(|_| TransportError::TimedOut)?;
-        if let Some(link) = self.own.load_full() {
-            return Ok(link);
-        }
-        let next_id = || self.next_id();
-        let link = handshake::agree(self.transport.as_ref(), &next_id, PROBE_TIMEOUT, deadline).await?;
-        tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
-        let link = Arc::new(link);
-        self.own.store(Some(Arc::clone(&link)));
-        Ok(link)
+        let agree = async {
+            let next_id = || self.next_id();
+            let link = Arc::new(handshake::agree(self.transport.as_ref(), &next_id, deadline).await?);
+            tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
+            self.probed.store(self.now(), Ordering::Relaxed);
+            self.own.store(Some(Arc::clone(&link)));
+            Ok(link)
+        };
+        self.agreeing.run(deadline, || self.own.load_full(), agree).await
     }
 
-    /// The agreement under which a caller's request is sent.
-    pub(super) async fn of(&self, key: &SessionKey, deadline: Instant) -> Result<Arc<Link>, TransportError> {
-        let own = self.own(deadline).await?;
+    /// Asks the server anew of which era it is; says whether it is another
+    /// than that of `link`, so that nothing agreed on holds any more.
+    pub(super) async fn era_changed(&self, link: &Arc<Link>, deadline: Instant) -> bool {
+        if self.transport.is_pipe() {
+            // One process does not change; a new one is a new connection.
+            return false;
+        }
+        self.probed.store(self.now(), Ordering::Relaxed);
+        let probe_link = handshake::modern_link(link.connection);
+        let probed = handshake::probe(self.transport.as_ref(), &probe_link, self.next_id(), deadline).await;
+        let changed = probed.is_ok_and(|era| era != link.era);
+        if changed && self.own.load().as_ref().is_none_or(|own| own.era == link.era) {
+            self.forget_all();
+        }
+        changed
+    }
+
+    /// Notices servers that were replaced by stateless ones that still take
+    /// handshakes.
+    pub(super) async fn reprobe(&self, deadline: Instant) {
+        let due = self.probed.load(Ordering::Relaxed) + REPROBE_INTERVAL.as_secs() <= self.now();
+        if let Some(own) = self.own.load_full().filter(|own| due && own.era == Era::Legacy) {
+            self.era_changed(&own, deadline).await;
+        }
+    }
+
+    /// The gateway's own agreement, if there is one.
+    pub(super) fn known(&self) -> Option<Arc<Link>> {
+        self.own.load_full()
+    }
+
+    /// The agreement under which a caller's request is sent, where there is
+    /// one already.
+    pub(super) fn ready(&self, key: &SessionKey) -> Option<Arc<Link>> {
+        let own = self.own.load();
+        let own = own.as_ref()?;
         if own.era == Era::Modern || own.session.is_none() {
-            return Ok(own);
+            return Some(Arc::clone(own));
+        }
+        let kept = self.sessions.get(key)?;
+        kept.last_used.store(self.now(), Ordering::Relaxed);
+        Some(Arc::clone(&kept.link))
+    }
+
+    /// The same, made if there is none.
+    pub(super) async fn of(&self, key: &SessionKey, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+        self.own(deadline).await?;
+        if let Some(link) = self.ready(key) {
+            return Ok(link);
         }
         if *key == SessionKey::Fresh {
             return self.open(deadline).await;
-        }
-        if let Some(kept) = self.sessions.get(key) {
-            kept.last_used.store(self.now(), Ordering::Relaxed);
-            return Ok(Arc::clone(&kept.link));
         }
         let open = self.sessions.get_or_insert_async(key, async {
             let link = self.open(deadline).await?;
@@ -135,7 +175,7 @@ impl Links {
     }
 
     /// Ends one session at the server.
-    pub(super) async fn end(&self, link: &Link) {
+    async fn end(&self, link: &Link) {
         if link.session.is_some() {
             self.transport.end_session(link.headers()).await;
         }
@@ -153,11 +193,13 @@ impl Links {
         let oldest = self.now().saturating_sub(IDLE_TIMEOUT.as_secs());
         let is_idle = |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest;
         let idle: Vec<_> = self.sessions.iter().filter(|(_, kept)| is_idle(kept)).collect();
+        let mut ended = Vec::new();
         for (key, kept) in idle {
             if self.sessions.remove_if(&key, |kept| is_idle(kept)).is_some() {
-                self.end(&kept.link).await;
+                ended.push(Arc::clone(&kept.link));
             }
         }
+        self.end_each(ended).await;
     }
 
     /// Ends every session at the server, as a good client does when it leaves.
@@ -165,7 +207,12 @@ impl Links {
         let kept = self.sessions.iter().map(|(_, kept)| Arc::clone(&kept.link));
         let open: Vec<_> = kept.chain(self.own.swap(None)).collect();
         self.sessions.clear();
-        futures_util::future::join_all(open.iter().map(|link| self.end(link))).await;
+        self.end_each(open).await;
+    }
+
+    async fn end_each(&self, links: Vec<Arc<Link>>) {
+        let ending = |link: Arc<Link>| async move { self.end(&link).await };
+        stream::iter(links).for_each_concurrent(ENDING_AT_ONCE, ending).await;
     }
 
     fn now(&self) -> u64 {

@@ -1,31 +1,27 @@
 //! Handing on the messages of one call as they arrive.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::in_flight::InFlightCall;
-use super::link::Link;
-use super::{Shared, translate};
+use super::in_flight::{Sent, Waiting};
+use super::{Shared, asked, handshake, translate};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
-
-/// How long an upstream that was told of a cancellation may take to answer.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
     pub(super) request: McpRequest,
-    pub(super) link: Arc<Link>,
-    pub(super) call: InFlightCall,
+    pub(super) waiting: Waiting,
+    pub(super) sent: Sent,
     pub(super) messages: Messages,
 }
 
@@ -44,6 +40,7 @@ impl Relay {
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
         let first = self.next(deadline).await?;
         if first.last {
+            handshake::drain(self.messages);
             return Ok(Answer::Message { message: first.message, code: first.code });
         }
         Ok(Answer::Stream(self.stream(first.message)))
@@ -54,7 +51,10 @@ impl Relay {
             let mut relay = relay?;
             let deadline = Instant::now() + relay.shared.settings.timeout;
             match relay.next(deadline).await {
-                Ok(handed) if handed.last => Some((Ok(handed.message), None)),
+                Ok(handed) if handed.last => {
+                    handshake::drain(relay.messages);
+                    Some((Ok(handed.message), None))
+                }
                 Ok(handed) => Some((Ok(handed.message), Some(relay))),
                 Err(rejection) => Some((Err(rejection), None)),
             }
@@ -66,46 +66,72 @@ impl Relay {
     async fn next(&mut self, deadline: Instant) -> Result<Handed, Rejection> {
         loop {
             let next = timeout_at(deadline, self.messages.next());
-            let message = match until_cancelled(&self.call, next).await? {
+            let next = self.waiting.for_it(Some(&mut self.sent), next).await;
+            let message = match next.map_err(|rejection| self.shared.rejected(&self.request, rejection))? {
                 Ok(Some(message)) => message,
                 Ok(None) => Err(TransportError::Disconnected("the stream ended".to_owned())),
-                Err(_) => Err(TransportError::TimedOut),
+                Err(_) => {
+                    self.sent.gave_up();
+                    Err(TransportError::TimedOut)
+                }
             };
-            let message = message.map_err(|error| self.shared.failed(&self.request, &error))?;
-            if let Some(handed) = self.hand_on(message)? {
-                return Ok(handed);
+            let handed = message.and_then(handshake::scan).and_then(|message| self.checked(message));
+            let message = handed.map_err(|error| self.shared.failed(&self.request, &error))?;
+            if let Some(message) = self.for_client(message) {
+                let last = matches!(message.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. });
+                let (message, code) = self.shared.finish(&self.request, &mut self.sent, &message)?;
+                return Ok(Handed { message, code, last });
             }
         }
     }
 
-    fn hand_on(&mut self, message: Bytes) -> Result<Option<Handed>, Rejection> {
-        let Self { shared, request, link, call, .. } = self;
-        let message = UpstreamMessage::scan(message)
-            .map_err(|error| shared.failed(request, &TransportError::Garbage(error.to_string())))?;
-        let last = match &message.kind {
+    fn checked(&self, message: UpstreamMessage) -> Result<UpstreamMessage, TransportError> {
+        match message.kind {
+            UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => handshake::checked(message, self.sent.id),
+            UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => Ok(message),
+        }
+    }
+
+    /// The message, if it is not the gateway's own business.
+    fn for_client(&self, message: UpstreamMessage) -> Option<UpstreamMessage> {
+        let passes = match &message.kind {
             UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => true,
-            UpstreamKind::Notification { .. } => false,
-            // It was told that we can do nothing for it.
-            UpstreamKind::Request { id, .. } => {
-                shared.refuse_request(link, message.text(*id));
-                return Ok(None);
+            UpstreamKind::Notification { method, progress_token } => match method.as_str() {
+                // Only of the token that the client gave.
+                "notifications/progress" => {
+                    self.request.params.meta.progress_token.is_some()
+                        && progress_token.is_some_and(|token| message.text(token).parse() == Ok(self.sent.id))
+                }
+                // A stateless client asks for them with each request.
+                "notifications/message" => {
+                    self.request.era() == Era::Legacy || self.request.params.meta.names_log_level
+                }
+                "notifications/tools/list_changed" => {
+                    self.shared.catalog.changed();
+                    false
+                }
+                // About requests of the server, which were refused, and lists
+                // that are not served.
+                "notifications/cancelled"
+                | "notifications/prompts/list_changed"
+                | "notifications/resources/list_changed" => false,
+                _ => true,
+            },
+            UpstreamKind::Request { id, method } => {
+                self.answer_server(asked::answer(message.text(*id), method));
+                false
             }
         };
-        let (message, code) = shared.finish(request, link, call, &message)?;
-        Ok(Some(Handed { message, code, last }))
+        passes.then_some(message)
     }
-}
 
-/// Waits for `future`, but no longer than the client does.
-pub(super) async fn until_cancelled<F: Future>(call: &InFlightCall, future: F) -> Result<F::Output, Rejection> {
-    tokio::pin!(future);
-    tokio::select! {
-        biased;
-        output = &mut future => Ok(output),
-        () = call.cancelled() => {
-            call.tell_upstream();
-            timeout(CANCEL_GRACE, future).await.map_err(|_| Rejection::Cancelled)
-        }
+    fn answer_server(&self, body: Bytes) {
+        let (transport, headers) = (Arc::clone(&self.shared.transport), self.sent.link.headers());
+        tokio::spawn(async move {
+            if let Err(error) = transport.notify(body, headers).await {
+                tracing::debug!(%error, "an answer to the upstream did not arrive");
+            }
+        });
     }
 }
 
@@ -115,8 +141,7 @@ impl Shared {
     pub(super) fn finish(
         &self,
         request: &McpRequest,
-        link: &Link,
-        call: &mut InFlightCall,
+        sent: &mut Sent,
         message: &UpstreamMessage,
     ) -> Result<(Bytes, Option<i64>), Rejection> {
         let (status, code) = match &message.kind {
@@ -126,10 +151,16 @@ impl Shared {
             UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => (None, None),
         };
         if let Some(status) = status {
-            call.answered();
+            sent.answered();
             request.record.set_status(status);
             self.metrics.upstream_request(&self.settings.name, "ok");
         }
-        translate::answer(request, link, message).map(|message| (message, code))
+        match translate::answer(request, sent.link.era, message) {
+            Ok(message) => Ok((message, code)),
+            Err(rejection) => {
+                request.record.set_status(CallStatus::Error);
+                Err(rejection)
+            }
+        }
     }
 }

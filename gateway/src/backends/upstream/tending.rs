@@ -5,13 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep};
 
 use super::catalog::listen_params;
 use super::handshake::stateless_meta;
-use super::{Shared, catalog};
+use super::links::SessionKey;
+use super::{Shared, asked, catalog};
 use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::mirror;
@@ -19,6 +21,8 @@ use crate::mcp::version::Era;
 
 /// How long fetching the whole list may take in the background.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for more changes after one.
+const CHANGE_PAUSE: Duration = Duration::from_millis(200);
 /// How often idle sessions are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// A server that offers no stream of changes is asked again after this.
@@ -44,19 +48,20 @@ async fn keep_list(shared: &Shared) {
                 }
                 is_up = true;
                 shared.circuit.succeeded();
-                shared.metrics.upstream_up(name, true);
+                shared.up(true);
                 catalog::BACKGROUND_REFRESH
             }
             Err(error) => {
                 is_up = false;
-                shared.metrics.upstream_up(name, false);
+                shared.up(false);
                 tracing::warn!(upstream = %name, %error, "the upstream's tools cannot be fetched");
                 shared.circuit.failed()
             }
         };
         tokio::select! {
             () = sleep(pause) => {}
-            () = shared.catalog.stale() => {}
+            // Changes that come in a burst are one.
+            () = shared.catalog.stale() => sleep(CHANGE_PAUSE).await,
         }
     }
 }
@@ -68,7 +73,7 @@ async fn hear_events(shared: &Shared) {
         match events.recv().await {
             Ok(ServerEvent::ToolsChanged) => shared.catalog.changed(),
             Ok(ServerEvent::Disconnected) | Err(RecvError::Lagged(_)) => {
-                shared.metrics.upstream_up(&shared.settings.name, false);
+                shared.up(false);
                 shared.links.forget_all();
                 shared.catalog.changed();
             }
@@ -85,9 +90,7 @@ async fn hear_changes(shared: &Shared) {
             Ok(mut messages) => {
                 let opened = Instant::now();
                 while let Some(Ok(message)) = messages.next().await {
-                    if is_list_change(message) {
-                        shared.catalog.changed();
-                    }
+                    hear(shared, message).await;
                 }
                 // What happened while nobody listened is not known, but a
                 // stream that ends at once must not make us fetch in a loop.
@@ -99,14 +102,19 @@ async fn hear_changes(shared: &Shared) {
             Err(TransportError::Status(_) | TransportError::Garbage(_)) => LISTEN_RETRY,
             Err(_) => LISTEN_PAUSE,
         };
-        sleep(pause).await;
+        // Whether an unreachable one is back is found out elsewhere.
+        sleep(pause.max(shared.circuit.retry_after())).await;
     }
 }
 
 async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
     let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await?;
     if link.era == Era::Legacy {
-        return shared.transport.listen(link.headers()).await;
+        let stream = shared.transport.listen(link.headers()).await;
+        if matches!(stream, Err(TransportError::SessionLost)) {
+            shared.links.forget(&SessionKey::Fresh, &link);
+        }
+        return stream;
     }
     let id = shared.links.next_id();
     let mut params = listen_params();
@@ -124,19 +132,30 @@ async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
     match shared.transport.request(outgoing).await? {
         Reply::Stream { messages, .. } => Ok(messages),
         // An error: the server offers no such stream.
-        Reply::Message { .. } => Err(TransportError::Status(405)),
+        Reply::Message { .. } | Reply::Refusal { .. } => Err(TransportError::Status(405)),
     }
 }
 
-fn is_list_change(message: bytes::Bytes) -> bool {
-    UpstreamMessage::scan(message).is_ok_and(|message| {
-        matches!(message.kind, UpstreamKind::Notification { method, .. } if method == "notifications/tools/list_changed")
-    })
+/// Takes in a message that belongs to no call.
+async fn hear(shared: &Shared, message: Bytes) {
+    let Ok(message) = UpstreamMessage::scan(message) else { return };
+    match &message.kind {
+        UpstreamKind::Notification { method, .. } if method == "notifications/tools/list_changed" => {
+            shared.catalog.changed();
+        }
+        UpstreamKind::Request { id, method } => {
+            let Some(link) = shared.links.known() else { return };
+            // A server that does not get it asks again.
+            let _ = shared.transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
+        }
+        _ => {}
+    }
 }
 
 async fn sweep(shared: &Shared) {
     loop {
         sleep(SWEEP_INTERVAL).await;
         shared.links.sweep().await;
+        shared.links.reprobe(Instant::now() + FETCH_TIMEOUT).await;
     }
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::link::Link;
 use crate::backends::tool::Tool;
-use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
+use crate::mcp::json::Members;
 use crate::mcp::request::McpRequest;
-use crate::mcp::splice::Splice;
+use crate::mcp::splice::{Span, Splice};
 use crate::mcp::version::Era;
 use crate::mcp::{meta, mirror};
 use crate::rejection::Rejection;
@@ -33,65 +33,56 @@ const BRIDGED_META: &str = concat!(
 
 /// The message that calls `tool` at its upstream.
 pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> Bytes {
-    let id_text = id.to_string();
-    let mut name = String::with_capacity(tool.upstream_name.len() + 2);
-    push_string(&mut name, &tool.upstream_name);
-    let mut insertion = String::new();
-    let mut rewritten_meta = None;
-    let params = &request.params;
-    let meta_span = params.meta.span;
-    match (request.era(), link.era) {
-        (Era::Legacy, Era::Modern) => insertion = bridged_meta(request),
-        (Era::Modern, Era::Legacy) => {
-            rewritten_meta = meta_span.and_then(|span| {
-                let token = params.meta.progress_token.map(|_| ("progressToken", id_text.as_str()));
-                let drop = |key: &str| meta::STATELESS_KEYS.contains(&key) || key == "progressToken";
-                Members::rewrite(request.text(span), drop, token.as_slice()).ok()
-            });
-        }
-        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
-    }
+    let id = id.to_string();
+    let insertion;
     let mut splice = Splice::default();
     if let Some(span) = request.id {
-        splice.replace(span, id_text.as_bytes());
+        splice.replace(span, id.as_bytes());
     }
-    if let Some(named) = &params.name {
-        splice.replace(named.span, name.as_bytes());
-        if !insertion.is_empty() && meta_span.is_none() {
-            splice.insert(named.span.end(), insertion.as_bytes());
+    if let Some(named) = &request.params.name {
+        splice.replace(named.span, tool.upstream_name.as_bytes());
+    }
+    let meta = &request.params.meta;
+    if let Some(token) = meta.progress_token {
+        splice.replace(token, id.as_bytes());
+    }
+    if request.era() != link.era {
+        let cuts = meta.span.and_then(|span| {
+            let cuts = Members::cut(request.text(span), |key| meta::STATELESS_KEYS.contains(&key));
+            Some((span, cuts.ok()?))
+        });
+        if link.era == Era::Modern {
+            let keeps_members = cuts.as_ref().is_some_and(|(_, cuts)| cuts.keeps_members);
+            insertion = bridged_meta(request, keeps_members);
+            match (meta.span, meta.malformed, &request.params.name) {
+                (Some(span), ..) => splice.insert(span.start() + 1, insertion.as_bytes()),
+                (None, Some(malformed), _) => splice.replace(malformed, insertion.as_bytes()),
+                (None, None, Some(named)) => splice.insert(named.span.end(), insertion.as_bytes()),
+                (None, None, None) => {}
+            }
         }
-    }
-    if let Some(span) = meta_span {
-        if let Some(meta) = &rewritten_meta {
-            splice.replace(span, meta.as_bytes());
-        } else {
-            if let Some(token) = params.meta.progress_token {
-                splice.replace(token, id_text.as_bytes());
-            }
-            if !insertion.is_empty() {
-                splice.insert(span.start() + 1, insertion.as_bytes());
-            }
+        if let Some((span, cuts)) = &cuts {
+            cuts.spans.iter().for_each(|cut| splice.remove(cut.start + span.start()..cut.end + span.start()));
         }
     }
     splice.apply(&request.body)
 }
 
-/// What is inserted so that a stateless server finds what it needs: a whole
-/// `_meta` behind the name, or members at the beginning of the one there is.
-fn bridged_meta(request: &McpRequest) -> String {
+/// What is inserted so that a stateless server finds what it needs: members
+/// at the beginning of the `_meta` there is, a whole one in the place of what
+/// is none, or one behind the name.
+fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
     let client_info = request
         .session
         .as_ref()
         .and_then(|session| session.client_info.as_ref())
         .and_then(|info| std::str::from_utf8(info).ok())
         .map_or_else(|| Cow::Owned(super::handshake::client_info().to_string()), Cow::Borrowed);
-    match request.params.meta.span {
-        None => format!(r#","_meta":{{{BRIDGED_META}{client_info}}}"#),
-        Some(span) => {
-            let inner = request.text(span)[1..].trim_start();
-            let comma = if inner.starts_with('}') { "" } else { "," };
-            format!("{BRIDGED_META}{client_info}{comma}")
-        }
+    let meta = &request.params.meta;
+    match (meta.span, meta.malformed) {
+        (Some(_), _) => format!("{BRIDGED_META}{client_info}{}", if keeps_members { "," } else { "" }),
+        (None, Some(_)) => format!("{{{BRIDGED_META}{client_info}}}"),
+        (None, None) => format!(r#","_meta":{{{BRIDGED_META}{client_info}}}"#),
     }
 }
 
@@ -104,7 +95,7 @@ pub(super) fn headers(request: &McpRequest, tool: &Tool, link: &Link, arguments:
     }
     if link.era == Era::Modern {
         headers.insert(mirror::METHOD, TOOLS_CALL);
-        headers.insert(mirror::NAME, mirror::encode(&tool.upstream_name));
+        headers.insert(mirror::NAME, tool.upstream_name_header.clone());
         for parameter in &tool.mirrored {
             if let Some(value) = arguments.and_then(|arguments| parameter.value(arguments)) {
                 headers.insert(parameter.header.clone(), value);
@@ -114,69 +105,52 @@ pub(super) fn headers(request: &McpRequest, tool: &Tool, link: &Link, arguments:
     headers
 }
 
-/// The answer as the client of `request` must hear it.
+/// The answer of a server of `era` as the client of `request` must hear it.
 ///
 /// # Errors
 ///
 /// If the answer asks for something that cannot be asked of this client.
-pub(super) fn answer(request: &McpRequest, link: &Link, message: &UpstreamMessage) -> Result<Bytes, Rejection> {
-    let mut rewritten = None;
+pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) -> Result<Bytes, Rejection> {
     let mut splice = Splice::default();
     match &message.kind {
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
-            match (request.era(), link.era) {
-                (Era::Legacy, Era::Modern) => {
-                    let kind = members.result_type.map(|span| message.text(span));
-                    if kind.is_some_and(|kind| kind != "\"complete\"") {
-                        return Err(Rejection::CannotBridge {
-                            detail: "the tool asks for input this client cannot give",
-                        });
-                    }
-                    if kind.is_some() || members.has_cache_fields || members.has_plain_structured_content {
-                        let plain = members.has_plain_structured_content;
-                        let drop = |key: &str| {
-                            matches!(key, "resultType" | "ttlMs" | "cacheScope") || plain && key == "structuredContent"
-                        };
-                        rewritten = Members::rewrite(message.text(*result), drop, &[]).ok();
-                    }
-                }
+            match (request.era(), era) {
+                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, *result, *members)?,
                 (Era::Modern, Era::Legacy) if members.result_type.is_none() => {
                     let is_empty = message.text(*result)[1..].trim_start().starts_with('}');
-                    splice.insert(
-                        result.start() + 1,
-                        if is_empty { br#""resultType":"complete""# } else { br#""resultType":"complete","# },
-                    );
+                    let member: &[u8] =
+                        if is_empty { br#""resultType":"complete""# } else { br#""resultType":"complete","# };
+                    splice.insert(result.start() + 1, member);
                 }
-                _ => {}
+                (Era::Legacy, Era::Legacy) | (Era::Modern, _) => {}
             }
-            if let Some(rewritten) = &rewritten {
-                splice.replace(*result, rewritten.as_bytes());
-            }
-            Ok(splice.apply(&message.bytes))
         }
         UpstreamKind::Error { id, error, code } => {
             // A stateless client knows no -32002 and no -32042 (MCP 2026-07-28, "Error codes").
-            let code = match (*code, request.era()) {
-                (-32002, Era::Modern) => Some("-32602"),
-                (-32042, Era::Modern) => Some("-32603"),
+            let code: Option<&[u8]> = match (*code, request.era()) {
+                (-32002, Era::Modern) => Some(b"-32602"),
+                (-32042, Era::Modern) => Some(b"-32603"),
                 _ => None,
             };
             if let Some(code) = code {
-                rewritten = Members::rewrite(message.text(*error), |key| key == "code", &[("code", code)]).ok();
-            }
-            if let Some(rewritten) = &rewritten {
-                splice.replace(*error, rewritten.as_bytes());
+                let text = message.text(*error);
+                // Without an id the error is taken out of its message.
+                let offset = id.map_or(0, |_| error.start());
+                // Scanned before, so it is an object.
+                let _ = Members::for_each(text, |key, value| {
+                    if key == "code" {
+                        splice.replace(Span::of(value.get(), text).offset(offset), code);
+                    }
+                    true
+                });
             }
             match id {
-                Some(id) => {
-                    splice.replace(*id, request.id_text().as_bytes());
-                    Ok(splice.apply(&message.bytes))
-                }
+                Some(id) => splice.replace(*id, request.id_text().as_bytes()),
                 // It could not read the id, but we know whose answer it is.
                 None => {
-                    let error = rewritten.as_deref().unwrap_or_else(|| message.text(*error));
-                    Ok(format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, request.id_text()).into())
+                    let error = splice.apply(&message.bytes.slice(error.range()));
+                    return Ok(response_with_error(request.id_text(), &error));
                 }
             }
         }
@@ -184,10 +158,39 @@ pub(super) fn answer(request: &McpRequest, link: &Link, message: &UpstreamMessag
             if let (Some(theirs), Some(ours)) = (progress_token, request.params.meta.progress_token) {
                 splice.replace(*theirs, request.text(ours).as_bytes());
             }
-            Ok(splice.apply(&message.bytes))
         }
         UpstreamKind::Request { .. } => {
-            Err(Rejection::CannotBridge { detail: "the tool asks for something during the call" })
+            return Err(Rejection::CannotBridge { detail: "the tool asks for something during the call" });
         }
     }
+    Ok(splice.apply(&message.bytes))
 }
+
+/// Cuts what clients with a handshake do not know out of a result.
+fn downgrade(
+    splice: &mut Splice<'_>,
+    message: &UpstreamMessage,
+    result: Span,
+    members: ResultMembers,
+) -> Result<(), Rejection> {
+    if members.result_type.is_some_and(|kind| message.text(kind) != "\"complete\"") {
+        return Err(Rejection::CannotBridge { detail: "the tool asks for input this client cannot give" });
+    }
+    let plain = members.has_plain_structured_content;
+    if members.result_type.is_none() && !members.has_cache_fields && !plain {
+        return Ok(());
+    }
+    let drop = |key: &str| matches!(key, "resultType" | "ttlMs" | "cacheScope") || plain && key == "structuredContent";
+    // Scanned before, so it is an object.
+    if let Ok(cuts) = Members::cut(message.text(result), drop) {
+        cuts.spans.iter().for_each(|cut| splice.remove(cut.start + result.start()..cut.end + result.start()));
+    }
+    Ok(())
+}
+
+fn response_with_error(id: &str, error: &[u8]) -> Bytes {
+    [br#"{"jsonrpc":"2.0","id":"#, id.as_bytes(), br#","error":"#, error, b"}"].concat().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! One call at an upstream: the attempts at it, and what is repeated.
+//!
+//! A call is sent again only where it was surely not processed. What tells so
+//! is an error of the transport (no connection, an unknown session) or one of
+//! the few answers by which a server turns a request down at its door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_policies::parse_arguments;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::in_flight::{Sent, Waiting};
+use super::link::Link;
+use super::links::SessionKey;
+use super::relay::Relay;
+use super::{Shared, handshake, translate};
+use crate::backends::answer::Answer;
+use crate::backends::tool::Tool;
+use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::arguments::MAX_CHECKED_BYTES;
+use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
+use crate::metrics::CallStatus;
+use crate::rejection::{Rejection, UpstreamFailureKind};
+
+/// The mirrored headers do not fit the body (MCP 2026-07-28).
+const HEADER_MISMATCH: i64 = -32020;
+
+/// A call and what is needed to send it.
+struct Call {
+    request: McpRequest,
+    tool: Arc<Tool>,
+    /// The arguments as a tree, where something needs them as one.
+    arguments: Option<Value>,
+    key: SessionKey,
+    waiting: Waiting,
+    deadline: Instant,
+}
+
+/// What the upstream said first.
+enum First {
+    Response {
+        message: UpstreamMessage,
+        /// The HTTP status, where it is no success.
+        status: Option<u16>,
+    },
+    Stream(Messages),
+}
+
+/// Why an attempt came to nothing.
+enum Failure {
+    Failed(TransportError, Option<Arc<Link>>),
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Runs a tool.
+    pub(super) async fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> Result<Answer, Rejection> {
+        let mut call = Call {
+            arguments: checked_arguments(&request, &tool)?,
+            tool,
+            key: session_key(&request),
+            waiting: Waiting::begin(&self.in_flight, &request),
+            deadline: request.deadline.min(Instant::now() + self.settings.timeout),
+            request,
+        };
+        let (mut attempts, mut mended) = (0, false);
+        loop {
+            self.circuit.check().map_err(|_| self.refused_by_circuit(&call.request))?;
+            let (error, link) = match self.attempt(&call).await {
+                Ok((First::Response { message, status }, mut sent)) => {
+                    self.answered();
+                    if !mended && self.mend_after_answer(&mut call, &message, status, &mut sent).await {
+                        mended = true;
+                        continue;
+                    }
+                    let (message, code) = self.finish(&call.request, &mut sent, &message)?;
+                    return Ok(Answer::Message { message, code });
+                }
+                Ok((First::Stream(messages), sent)) => {
+                    self.answered();
+                    let Call { request, waiting, deadline, .. } = call;
+                    return Relay { shared: self, request, waiting, sent, messages }.answer(deadline).await;
+                }
+                Err(Failure::Rejected(rejection)) => return Err(self.rejected(&call.request, rejection)),
+                Err(Failure::Failed(error, link)) => (error, link),
+            };
+            if let Some(link) = link
+                && self.mend(&error, &call, &link).await
+                && !std::mem::replace(&mut mended, true)
+            {
+                continue;
+            }
+            attempts += 1;
+            let Some(pause) = self.pause(&error, attempts, call.deadline) else {
+                return Err(self.failed(&call.request, &error));
+            };
+            tracing::debug!(upstream = %self.settings.name, %error, attempts, "trying the call again");
+            let paused = call.waiting.for_it(None, tokio::time::sleep(pause)).await;
+            paused.map_err(|rejection| self.rejected(&call.request, rejection))?;
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<(First, Sent), Failure> {
+        let Call { request, tool, key, waiting, deadline, .. } = call;
+        let link = match self.links.ready(key) {
+            Some(link) => link,
+            // Boxed, so that a call that needs no handshake has no room for one.
+            None => {
+                let link = waiting.for_it(None, Box::pin(self.links.of(key, *deadline))).await?;
+                link.map_err(|error| Failure::Failed(before_call(error), None))?
+            }
+        };
+        let id = self.links.next_id();
+        let outgoing = Outgoing {
+            body: translate::call(request, tool, &link, id),
+            id,
+            connection: link.connection,
+            headers: translate::headers(request, tool, &link, call.arguments.as_ref()),
+            deadline: *deadline,
+        };
+        let mut sent = Sent::begin(&self.transport, &link, request, id, *key == SessionKey::Fresh);
+        // The transport keeps the deadline.
+        let reply = waiting.for_it(Some(&mut sent), self.transport.request(outgoing)).await?;
+        let first = reply.and_then(|reply| match reply {
+            Reply::Stream { messages, .. } => Ok(First::Stream(messages)),
+            Reply::Message { message, .. } => {
+                Ok(First::Response { message: handshake::response(message, id)?, status: None })
+            }
+            Reply::Refusal { status, message } => {
+                Ok(First::Response { message: handshake::response(message, id)?, status: Some(status) })
+            }
+        });
+        match first {
+            Ok(first) => Ok((first, sent)),
+            Err(error) => {
+                match &error {
+                    TransportError::TimedOut => sent.gave_up(),
+                    error if error.surely_not_processed() => sent.answered(),
+                    _ => {}
+                }
+                Err(Failure::Failed(error, Some(link)))
+            }
+        }
+    }
+
+    /// Agrees anew where what the call relied on is void; says whether the
+    /// call, which was then turned down and not processed, is worth sending
+    /// again. The client does not notice.
+    async fn mend(&self, error: &TransportError, call: &Call, link: &Arc<Link>) -> bool {
+        match error {
+            TransportError::SessionLost | TransportError::Reconnected => {
+                self.links.forget(&call.key, link);
+                true
+            }
+            // A server that became one of the other era; else it may have
+            // meant the call, and that is not repeated.
+            TransportError::Status(400..=405) => Box::pin(self.links.era_changed(link, call.deadline)).await,
+            _ => false,
+        }
+    }
+
+    /// The same where the server said so with a JSON-RPC error.
+    async fn mend_after_answer(
+        &self,
+        call: &mut Call,
+        message: &UpstreamMessage,
+        status: Option<u16>,
+        sent: &mut Sent,
+    ) -> bool {
+        let UpstreamKind::Error { code, .. } = message.kind else { return false };
+        sent.answered();
+        match (sent.link.era, code) {
+            (Era::Modern, HEADER_MISMATCH) => Box::pin(self.relist(call)).await,
+            _ if sent.link.disowned_by(status, code) => {
+                self.links.forget(&call.key, &sent.link);
+                true
+            }
+            _ if matches!(status, Some(400..=405)) => Box::pin(self.links.era_changed(&sent.link, call.deadline)).await,
+            _ => false,
+        }
+    }
+
+    /// Looks at the list again for which headers the tool wants.
+    async fn relist(&self, call: &mut Call) -> bool {
+        self.catalog.changed();
+        let list = self.catalog.fresh(self.transport.as_ref(), &self.links, call.deadline).await;
+        let Some(tool) = list.ok().and_then(|list| list.get(&call.tool.full_name).cloned()) else { return false };
+        // The client's own headers were right for the list that it knew.
+        call.arguments = parse_arguments(call.request.arguments_text().as_bytes()).ok();
+        call.tool = tool;
+        true
+    }
+
+    /// How long to wait before another attempt; `None` if there is none to be
+    /// made.
+    pub(super) fn pause(&self, error: &TransportError, attempts: u32, deadline: Instant) -> Option<Duration> {
+        let asked = match error {
+            TransportError::Unreachable(_) => {
+                self.circuit.failed();
+                self.up(false);
+                Duration::ZERO
+            }
+            TransportError::Busy { retry_after } => retry_after.unwrap_or_default(),
+            TransportError::Reconnected => Duration::ZERO,
+            _ => return None,
+        };
+        if attempts >= self.settings.retry.max_attempts || self.circuit.check().is_err() {
+            return None;
+        }
+        let pause = self.settings.retry.pause(attempts).max(asked);
+        Instant::now().checked_add(pause).is_some_and(|again| again < deadline).then_some(pause)
+    }
+
+    /// Notes that the upstream can be reached. Where it could not, its list
+    /// is looked at at once.
+    fn answered(&self) {
+        if self.circuit.succeeded() {
+            self.up(true);
+            self.catalog.changed();
+        }
+    }
+
+    /// Notes that a call failed and says how.
+    pub(super) fn failed(&self, request: &McpRequest, error: &TransportError) -> Rejection {
+        tracing::warn!(upstream = %self.settings.name, %error, "a call failed at the upstream");
+        request.record.set_status(CallStatus::UpstreamError);
+        self.metrics.upstream_request(&self.settings.name, error.kind().as_str());
+        Rejection::Upstream(self.failure(error))
+    }
+
+    /// Notes that a call was not made, or not waited for.
+    pub(super) fn rejected(&self, request: &McpRequest, rejection: Rejection) -> Rejection {
+        request.record.set_status(CallStatus::Error);
+        self.metrics.upstream_request(&self.settings.name, "cancelled");
+        rejection
+    }
+
+    fn refused_by_circuit(&self, request: &McpRequest) -> Rejection {
+        request.record.set_status(CallStatus::UpstreamError);
+        self.metrics.upstream_request(&self.settings.name, "circuit_open");
+        Rejection::Upstream(self.failure_of(UpstreamFailureKind::Unreachable))
+    }
+}
+
+/// A failure while agreeing happened before the call was sent, so that the
+/// call itself was surely not processed. What a proxy says of a server that
+/// is not there is as good as no connection.
+fn before_call(error: TransportError) -> TransportError {
+    match error {
+        TransportError::Disconnected(cause) => TransportError::Unreachable(cause),
+        TransportError::Status(status @ 502..=504) => TransportError::Unreachable(format!("HTTP {status}")),
+        other => other,
+    }
+}
+
+/// Whose session at the upstream the call runs in.
+fn session_key(request: &McpRequest) -> SessionKey {
+    match &request.session {
+        Some(session) => SessionKey::Client(session.key),
+        // Callers without a credential cannot be told from each other.
+        None if request.principal.name() == "anonymous" => SessionKey::Fresh,
+        None => SessionKey::Principal(request.principal.shared_name()),
+    }
+}
+
+/// The arguments as a tree, where something needs them as one.
+fn checked_arguments(request: &McpRequest, tool: &Tool) -> Result<Option<Value>, Rejection> {
+    let text = request.arguments_text();
+    let schema = tool.arguments_schema();
+    let checks = schema.checks() && text.len() <= MAX_CHECKED_BYTES;
+    if !checks && tool.mirrored.is_empty() {
+        return Ok(None);
+    }
+    let arguments = parse_arguments(text.as_bytes())
+        .map_err(|_| Rejection::InvalidRequest { detail: "the arguments have a key twice or nest too deep" })?;
+    if checks {
+        schema.check(&arguments).map_err(|detail| Rejection::BadArguments { detail })?;
+    }
+    for parameter in tool.mirrored.iter().filter(|_| request.era() == Era::Modern) {
+        parameter.check(&request.mirrored, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+    }
+    Ok(Some(arguments))
+}

@@ -1,0 +1,174 @@
+mod agreeing;
+mod calls;
+mod listing;
+mod relaying;
+mod script;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue};
+use portcullis_policies::Principal;
+use tokio::time::Instant;
+
+use self::script::{Heard, Say, Script};
+use super::Upstream;
+use crate::backends::Backend;
+use crate::backends::answer::Answer;
+use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
+use crate::backends::tool::{Tool, ToolNaming};
+use crate::mcp::envelope::Envelope;
+use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::session::{Agreement, Session, Sessions};
+use crate::mcp::version::Version;
+use crate::metrics::Metrics;
+use crate::record::CallRecord;
+use crate::rejection::{Rejection, UpstreamFailureKind};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An upstream over a scripted transport.
+struct Fixture {
+    upstream: Arc<Upstream>,
+    script: Arc<Script>,
+    metrics: Arc<Metrics>,
+}
+
+impl Fixture {
+    /// An upstream whose server says what `say` returns.
+    fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
+        let script = Script::new(say);
+        let metrics = Arc::new(Metrics::new());
+        let settings = UpstreamSettings {
+            name: "crm".into(),
+            transport: TransportSettings::Demo,
+            timeout: TIMEOUT,
+            retry: RetrySettings::default(),
+            tools: ToolSelection::default(),
+        };
+        let transport: Arc<Script> = Arc::clone(&script);
+        let upstream = Upstream::start(settings, "__", transport, Arc::clone(&metrics)).unwrap();
+        Self { upstream, script, metrics }
+    }
+
+    async fn call(&self, request: McpRequest) -> Result<Answer, Rejection> {
+        let found = self.upstream.find("crm__find", request.deadline).await.map_err(Rejection::Upstream)?;
+        Arc::clone(&self.upstream).call(request, found.expect("the tool is listed")).await
+    }
+
+    /// Calls and waits for everything the client hears.
+    async fn hear(&self, request: McpRequest) -> Vec<String> {
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        match self.call(request).await.unwrap() {
+            Answer::Message { message, .. } => vec![text(message)],
+            Answer::Stream(stream) => stream.map(|message| text(message.unwrap())).collect().await,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn failure(&self, request: McpRequest) -> UpstreamFailureKind {
+        match self.call(request).await {
+            Err(Rejection::Upstream(failure)) => failure.kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn metric(&self, line: &str) -> Option<u64> {
+        let text = String::from_utf8(self.metrics.render()).unwrap();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
+    fn outcome(&self, outcome: &str) -> Option<u64> {
+        self.metric(&format!(r#"portcullis_upstream_requests_total{{outcome="{outcome}",upstream="crm"}}"#))
+    }
+
+    fn is_up(&self) -> Option<u64> {
+        self.metric(r#"portcullis_upstream_up{upstream="crm"}"#)
+    }
+}
+
+/// What a server of 2026-07-28 with one tool says.
+pub(super) fn modern(heard: &Heard) -> Say {
+    match heard.method.as_str() {
+        "server/discover" => Say::result(r#"{"resultType":"complete","supportedVersions":["2026-07-28"]}"#),
+        "tools/list" => Say::result(r#"{"resultType":"complete","tools":[{"name":"find"}],"ttlMs":60000}"#),
+        "tools/call" => Say::result(r#"{"resultType":"complete","content":[]}"#),
+        // No stream of changes.
+        _ => Say::Refusal(404, -32601),
+    }
+}
+
+/// What a server of 2025-11-25 with one tool and sessions says.
+pub(super) fn legacy(heard: &Heard) -> Say {
+    match heard.method.as_str() {
+        "server/discover" => Say::Refusal(400, -32000),
+        "initialize" => Say::Session(format!("s{}", heard.nth), r#"{"protocolVersion":"2025-06-18"}"#.to_owned()),
+        "tools/list" => Say::result(r#"{"tools":[{"name":"find"}]}"#),
+        "tools/call" => Say::result(r#"{"content":[]}"#),
+        _ => Say::Refusal(405, -32000),
+    }
+}
+
+const PLAIN_CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"crm__find"}}"#;
+
+pub(super) fn request(version: Version, body: &str) -> McpRequest {
+    let envelope = Envelope::scan(body.as_bytes()).unwrap();
+    McpRequest {
+        operation: Operation::CallTool { tool: "crm__find".into() },
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        id: envelope.id,
+        params: envelope.params,
+        version,
+        session: None,
+        server: None,
+        principal: Arc::new(Principal::new("apiKey:ci")),
+        client_ip: None::<IpAddr>,
+        takes_stream: true,
+        deadline: Instant::now() + Duration::from_secs(60),
+        mirrored: HeaderMap::new(),
+        record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
+        limits: Arc::new([]),
+        filter: ToolFilter::default(),
+    }
+}
+
+fn of_legacy_client() -> McpRequest {
+    request(Version::V2025_11_25, PLAIN_CALL)
+}
+
+fn of_modern_client() -> McpRequest {
+    request(Version::MODERN, PLAIN_CALL)
+}
+
+fn of_anonymous() -> McpRequest {
+    McpRequest { principal: Arc::new(Principal::anonymous([])), ..of_legacy_client() }
+}
+
+pub(super) fn session(client_info: Option<&'static str>) -> Arc<Session> {
+    Sessions::new(1).open(Agreement {
+        version: Version::NEWEST_LEGACY,
+        principal: "apiKey:ci".into(),
+        capabilities: Bytes::new(),
+        client_info: client_info.map(|info| Bytes::from_static(info.as_bytes())),
+    })
+}
+
+fn in_session(session: &Arc<Session>) -> McpRequest {
+    McpRequest { session: Some(Arc::clone(session)), ..of_legacy_client() }
+}
+
+pub(super) fn tool(definition: &str) -> Tool {
+    let naming = ToolNaming::new("crm".into(), "__", ToolSelection::default()).unwrap();
+    naming.tool(&serde_json::value::RawValue::from_string(definition.to_owned()).unwrap()).unwrap()
+}
+
+/// Lets what runs in the background come to rest.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}

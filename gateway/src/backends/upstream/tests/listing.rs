@@ -1,0 +1,148 @@
+//! The list of tools: kept, refreshed, and fetched again by itself.
+
+use super::*;
+use crate::backends::transport::{ServerEvent, TransportError};
+
+async fn names(fixture: &Fixture) -> Vec<String> {
+    let list = fixture.upstream.tools(Instant::now() + Duration::from_secs(3)).await.unwrap();
+    list.tools.iter().map(|tool| tool.full_name.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_lost_while_listing_is_opened_again_unseen() {
+    for lost in [|| Say::Fail(TransportError::SessionLost), || Say::Refusal(400, -32000)] {
+        let fixture = Fixture::new(move |heard| match (heard.method.as_str(), heard.nth) {
+            ("tools/list", 0) => lost(),
+            _ => legacy(heard),
+        });
+        assert_eq!(names(&fixture).await, ["crm__find"]);
+        assert_eq!(fixture.script.heard("initialize").len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_joined_and_their_number_bounded() {
+    let fixture = Fixture::new(|heard| match heard.method.as_str() {
+        "tools/list" => Say::result(&format!(r#"{{"tools":[{{"name":"t{0}"}}],"nextCursor":"{0}"}}"#, heard.nth)),
+        _ => modern(heard),
+    });
+    let names = names(&fixture).await;
+    assert_eq!(names.len(), 200);
+    assert!(fixture.script.heard("tools/list")[1].body.contains(r#""cursor":"0""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_kept_as_long_as_the_server_says() {
+    for (ttl_ms, fetches) in [("60000", 1), ("0", 3), ("-5", 3), ("1e300", 1)] {
+        let fixture = Fixture::new(move |heard| match heard.method.as_str() {
+            "tools/list" => Say::result(&format!(r#"{{"tools":[],"ttlMs":{ttl_ms}}}"#)),
+            _ => modern(heard),
+        });
+        settle().await;
+        names(&fixture).await;
+        names(&fixture).await;
+        assert_eq!(fixture.script.heard("tools/list").len(), fetches, "{ttl_ms}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_tool_fetches_the_list_at_most_every_few_seconds() {
+    let fixture = Fixture::new(modern);
+    settle().await;
+    let find = || fixture.upstream.find("crm__other", Instant::now() + TIMEOUT);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for _ in 0..10 {
+        assert!(find().await.unwrap().is_none());
+    }
+    assert_eq!(fixture.script.heard("tools/list").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_heard_on_every_kind_of_stream() {
+    const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let by_get = Fixture::new(|heard| match (heard.method.as_str(), heard.nth) {
+        ("GET", 0) => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => legacy(heard),
+    });
+    let by_listening = Fixture::new(|heard| match heard.method.as_str() {
+        "subscriptions/listen" => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => modern(heard),
+    });
+    let by_event = Fixture::new(legacy);
+    settle().await;
+    by_event.script.event(ServerEvent::ToolsChanged);
+    for fixture in [by_get, by_listening, by_event] {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(fixture.script.heard("tools/list").len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_changes_does_not_become_a_burst_of_fetches() {
+    let fixture = Fixture::new(legacy);
+    settle().await;
+    for _ in 0..100 {
+        fixture.script.event(ServerEvent::ToolsChanged);
+        settle().await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(fixture.script.heard("tools/list").len() <= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_changes_whose_session_is_gone_is_opened_in_a_new_one() {
+    let fixture = Fixture::new(|heard| match (heard.method.as_str(), heard.nth) {
+        ("GET", 0) => Say::Fail(TransportError::SessionLost),
+        ("GET", _) => Say::Stream(Vec::new()),
+        _ => legacy(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let streams = fixture.script.heard("GET");
+    assert_eq!(streams.len(), 2);
+    assert_ne!(streams[0].session(), streams[1].session());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_is_found_by_itself() {
+    let fixture = Fixture::new(|heard| match heard.nth {
+        0..4 if heard.method == "server/discover" => Say::Fail(TransportError::Unreachable("refused".to_owned())),
+        _ => modern(heard),
+    });
+    settle().await;
+    assert_eq!(fixture.is_up(), Some(0));
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert_eq!(fixture.is_up(), Some(1));
+    assert!(fixture.upstream.known_tools().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_upstream_fails_lists_at_once() {
+    let fixture = Fixture::new(|_| Say::Hang);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let started = Instant::now();
+    assert!(fixture.upstream.tools(started + Duration::from_secs(3)).await.is_err());
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_for_an_upstream_that_is_gone() {
+    let Fixture { upstream, script, metrics } = Fixture::new(modern);
+    settle().await;
+    drop(upstream);
+    settle().await;
+    assert_eq!(Arc::strong_count(&script), 1);
+    assert_eq!(Arc::strong_count(&metrics), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_upstream_says_nothing_of_its_successor() {
+    let fixture = Fixture::new(|heard| match heard.method.as_str() {
+        "tools/call" => Say::Fail(TransportError::Unreachable("refused".to_owned())),
+        _ => modern(heard),
+    });
+    let tool = fixture.upstream.find("crm__find", Instant::now() + TIMEOUT).await.unwrap().unwrap();
+    settle().await;
+    fixture.upstream.retire();
+    assert!(Arc::clone(&fixture.upstream).call(of_modern_client(), tool).await.is_err());
+    assert_eq!(fixture.is_up(), Some(1));
+}
