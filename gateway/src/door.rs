@@ -41,10 +41,10 @@ impl Door {
             "/mcp/v1/tools" | "/mcp/v2/tools" => Self::RestTools,
             "/mcp/v1/tools/invoke" | "/mcp/v2/tools/invoke" => Self::RestInvoke,
             _ => {
-                if let Some(rest) = path.strip_prefix(RESOURCE_METADATA) {
-                    if rest.is_empty() || rest.starts_with('/') {
-                        return Self::ResourceMetadata;
-                    }
+                if let Some(rest) = path.strip_prefix(RESOURCE_METADATA)
+                    && (rest.is_empty() || rest.starts_with('/'))
+                {
+                    return Self::ResourceMetadata;
                 }
                 match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
                     Some(name) if is_name(name) => Self::Server(name.into()),

@@ -20,7 +20,6 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use crate::admin::Readiness;
-use crate::audit::AuditLog;
 use crate::auth::Authenticator;
 use crate::backends::Backends;
 use crate::backends::answer::Answer;
@@ -36,7 +35,7 @@ use crate::middleware::contain::Contain;
 use crate::middleware::deadline::DeadlineLayer;
 use crate::middleware::decode::{DecodeLayer, DecodeSettings};
 use crate::middleware::ip_allowlist::{IpAllowlistLayer, NetworkSettings};
-use crate::middleware::meter::MeterLayer;
+use crate::middleware::meter::{Audit, MeterLayer};
 use crate::middleware::observe::{ObserveLayer, Observed};
 use crate::middleware::origin::{OriginLayer, OriginSettings};
 use crate::middleware::rate_limit::{Quotas, RateLimitLayer};
@@ -80,7 +79,7 @@ pub struct Parts {
     /// One line a request.
     pub access_log: AccessLog,
     /// One entry a call.
-    pub audit: Option<Arc<AuditLog>>,
+    pub audit: Option<Audit>,
     /// Starting, ready or draining.
     pub readiness: Readiness,
     /// How many requests are running.
@@ -174,3 +173,6 @@ pub fn build(parts: Parts) -> Stack {
         .service(known_callers);
     BoxCloneSyncService::new(stack)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,10 +18,13 @@ use crate::backends::Backend;
 use crate::backends::settings::UpstreamSettings;
 use crate::stack::{ResponseBody, Stack};
 
+/// Upstreams by name, with the settings they were started with.
+pub(super) type Upstreams = HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>;
+
 /// A configuration in force, and what its successor may take over.
 pub(super) struct Generation {
     pub(super) stack: Stack,
-    pub(super) upstreams: HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>,
+    pub(super) upstreams: Upstreams,
     pub(super) separator: String,
     pub(super) authenticator: (AuthSettings, Arc<Authenticator>),
     pub(super) audit: Option<(AuditSettings, Arc<AuditLog>)>,

@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The deepest nesting a message may have, in either direction.
+/// The deepest nesting a client's message may have.
 ///
 /// Scanning does not recurse, so it could take more; but what stands behind
 /// us may recurse, and must not be handed what would overflow its stack.

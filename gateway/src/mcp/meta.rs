@@ -26,6 +26,8 @@ pub const STATELESS_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIES, CL
 pub struct Meta {
     /// Where the whole object stands in the message.
     pub span: Option<Span>,
+    /// Where `null` stands in place of an object.
+    pub null: Option<Span>,
     /// Whether [`PROTOCOL_VERSION`] is there at all, which makes the request a
     /// stateless one.
     pub names_version: bool,
@@ -49,6 +51,7 @@ impl Meta {
     pub fn scan(raw: &RawValue, message: &str) -> Result<Self, serde_json::Error> {
         let mut meta = Self::default();
         if !raw.get().starts_with('{') {
+            meta.null = (raw.get() == "null").then(|| Span::of(raw.get(), message));
             return Ok(meta);
         }
         meta.span = Some(Span::of(raw.get(), message));

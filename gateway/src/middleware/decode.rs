@@ -198,7 +198,7 @@ impl Decoder {
     where
         S: Service<McpRequest, Response = Answer, Error = Rejection>,
     {
-        let request = match self.decode(arrival, body)? {
+        let request = match self.decode(arrival, &body)? {
             Decoded::Request(request) => request,
             Decoded::Nothing => return Ok((Answer::Accepted, String::new(), Era::Legacy)),
         };
@@ -210,22 +210,22 @@ impl Decoder {
     }
 
     /// Makes sense of a message, or says why there is none.
-    fn decode(&self, arrival: Arrival, body: Bytes) -> Result<Decoded, Refused> {
-        let envelope = Envelope::scan(&body).map_err(|error| match error {
+    fn decode(&self, arrival: Arrival, body: &Bytes) -> Result<Decoded, Refused> {
+        let envelope = Envelope::scan(body).map_err(|error| match error {
             EnvelopeError::NotJson(detail) => {
                 Refused { rejection: Rejection::NotJson { detail }, id: None, era: Era::Legacy }
             }
             EnvelopeError::NotJsonRpc { detail, id } => Refused {
                 rejection: Rejection::InvalidRequest { detail },
-                id: id.map(|id| text(&body, id).to_owned()),
+                id: id.map(|id| text(body, id).to_owned()),
                 era: Era::Legacy,
             },
         })?;
         let era = if stateless::is_stateless(&envelope, &arrival.head.headers) { Era::Modern } else { Era::Legacy };
         let id = envelope.id;
-        self.accept(arrival, envelope, &body, era).map_err(|rejection| Refused {
+        self.accept(arrival, envelope, body, era).map_err(|rejection| Refused {
             rejection,
-            id: id.map(|id| text(&body, id).to_owned()),
+            id: id.map(|id| text(body, id).to_owned()),
             era,
         })
     }
@@ -310,6 +310,9 @@ impl Decoder {
                 let name = name.ok_or_else(|| Rejection::invalid_params("`name` must be a string"))?;
                 if envelope.params.arguments_malformed {
                     return Err(Rejection::invalid_params("`arguments` must be an object"));
+                }
+                if envelope.params.meta_malformed {
+                    return Err(Rejection::invalid_params("`_meta` must be an object"));
                 }
                 let tool = match server {
                     Some(server) => full_name(server, &self.settings.separator, &name.text).into(),

@@ -90,8 +90,7 @@ async fn where_all_servers_fail_so_does_the_list() {
 async fn no_cursor_was_ever_handed_out() {
     let router = router(&[backend("a", &["m"])]);
     for (cursor, known) in [("\"\"", false), ("\"x\"", false), ("null", true)] {
-        let message =
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#);
+        let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#);
         let answer = router.clone().oneshot(request(Operation::ListTools, &message)).await;
         assert_eq!(answer.is_ok(), known, "{cursor}");
     }

@@ -58,7 +58,10 @@ pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> B
     if let Some(named) = &params.name {
         splice.replace(named.span, name.as_bytes());
         if !insertion.is_empty() && meta_span.is_none() {
-            splice.insert(named.span.end(), insertion.as_bytes());
+            match params.meta.null {
+                Some(null) => splice.replace(null, insertion.as_bytes()),
+                None => splice.insert(named.span.end(), insertion.as_bytes()),
+            }
         }
     }
     if let Some(span) = meta_span {
@@ -86,6 +89,7 @@ fn bridged_meta(request: &McpRequest) -> String {
         .and_then(|info| std::str::from_utf8(info).ok())
         .map_or_else(|| Cow::Owned(super::handshake::client_info().to_string()), Cow::Borrowed);
     match request.params.meta.span {
+        None if request.params.meta.null.is_some() => format!("{{{BRIDGED_META}{client_info}}}"),
         None => format!(r#","_meta":{{{BRIDGED_META}{client_info}}}"#),
         Some(span) => {
             let inner = request.text(span)[1..].trim_start();

@@ -81,7 +81,9 @@ async fn conditions_see_the_arguments_and_only_they_need_them() {
 
 #[tokio::test]
 async fn the_callers_address_counts_and_an_unknown_one_denies() {
-    for (ip, allowed) in [(Some("10.1.1.1".parse().unwrap()), true), (Some("11.1.1.1".parse().unwrap()), false), (None, false)] {
+    for (ip, allowed) in
+        [(Some("10.1.1.1".parse().unwrap()), true), (Some("11.1.1.1".parse().unwrap()), false), (None, false)]
+    {
         let mut request = call("far__t");
         request.client_ip = ip;
         assert_eq!(pass(&Arc::default(), request).await.is_ok(), allowed, "{ip:?}");

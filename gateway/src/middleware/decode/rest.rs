@@ -116,7 +116,8 @@ fn said(result: &str) -> String {
         text: String,
     }
     let content: Content = serde_json::from_str(result).unwrap_or_default();
-    let texts: Vec<String> = content.content.into_iter().map(|block| block.text).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<String> =
+        content.content.into_iter().map(|block| block.text).filter(|text| !text.is_empty()).collect();
     texts.join("\n")
 }
 

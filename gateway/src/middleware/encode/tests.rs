@@ -26,10 +26,7 @@ async fn a_stream_is_events_that_no_proxy_holds_back() {
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
     assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
     assert_eq!(response.headers()["x-accel-buffering"], "no");
-    assert_eq!(
-        text(response).await,
-        format!("event: message\ndata: {NOTE}\n\nevent: message\ndata: {RESULT}\n\n")
-    );
+    assert_eq!(text(response).await, format!("event: message\ndata: {NOTE}\n\nevent: message\ndata: {RESULT}\n\n"));
 }
 
 #[tokio::test]
@@ -65,7 +62,8 @@ async fn a_client_without_events_gets_the_response_alone() {
         panic!("no message");
     };
     assert_eq!(message, RESULT);
-    let Answer::Message { message, .. } = last(messages(vec![Ok(NOTE), Err(Rejection::TimedOut)]), "1", Era::Legacy).await
+    let Answer::Message { message, .. } =
+        last(messages(vec![Ok(NOTE), Err(Rejection::TimedOut)]), "1", Era::Legacy).await
     else {
         panic!("no message");
     };

@@ -11,7 +11,7 @@ use crate::mcp::test_request::{call, list};
 
 struct Meters {
     metrics: Arc<Metrics>,
-    audit: Option<Arc<AuditLog>>,
+    audit: Option<Audit>,
 }
 
 impl Meters {
@@ -36,9 +36,8 @@ impl Meters {
 
     fn count(&self, tool: &str, status: &str) -> usize {
         let upstream = if tool == UNKNOWN_TOOL { UNKNOWN_TOOL } else { "a" };
-        let line = format!(
-            r#"mcp_tool_invocations_total{{status="{status}",tool_name="{tool}",upstream="{upstream}"}} "#
-        );
+        let line =
+            format!(r#"mcp_tool_invocations_total{{status="{status}",tool_name="{tool}",upstream="{upstream}"}} "#);
         let text = String::from_utf8(self.metrics.render()).unwrap();
         text.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }
@@ -134,20 +133,22 @@ async fn what_calls_no_tool_is_not_counted() {
 
 #[tokio::test]
 async fn calls_are_recorded_whatever_becomes_of_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = AuditSettings { file: folder.path().join("audit.jsonl"), include_arguments: false };
-    let log = Arc::new(AuditLog::open(&settings).unwrap());
-    let meters = Meters { metrics: Arc::default(), audit: Some(Arc::clone(&log)) };
-    meters.call("a__t", |_| Ok(answered())).await.unwrap();
-    meters.call("a__made_up", |_| Err(Rejection::Internal)).await.unwrap_err();
-    drop((meters, log));
-    let text = std::fs::read_to_string(&settings.file).unwrap();
-    let tools: Vec<_> = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|entry| entry.get("request_id").is_some())
-        .map(|entry| entry["tool"].clone())
-        .collect();
-    assert_eq!(tools, [serde_json::json!("a__t"), serde_json::Value::Null]);
-    assert!(!text.contains("arguments"));
+    for include_arguments in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = AuditSettings { file: folder.path().join("audit.jsonl"), include_arguments };
+        let log = Arc::new(AuditLog::open(&settings).unwrap());
+        let meters = Meters { metrics: Arc::default(), audit: Some(Audit { log, include_arguments }) };
+        meters.call("a__t", |_| Ok(answered())).await.unwrap();
+        meters.call("a__made_up", |_| Err(Rejection::Internal)).await.unwrap_err();
+        drop(meters);
+        let text = std::fs::read_to_string(&settings.file).unwrap();
+        let tools: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|entry| entry.get("request_id").is_some())
+            .map(|entry| entry["tool"].clone())
+            .collect();
+        assert_eq!(tools, [serde_json::json!("a__t"), serde_json::Value::Null]);
+        assert_eq!(text.contains("arguments"), include_arguments);
+    }
 }

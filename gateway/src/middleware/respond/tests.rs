@@ -21,9 +21,11 @@ fn failure() -> Rejection {
     })
 }
 
+type Row = (Rejection, u16, Option<i64>, Option<&'static str>, Value);
+
 /// Status, JSON-RPC code, `Retry-After` and `data` of every refusal that is
 /// answered as an error.
-fn table() -> Vec<(Rejection, u16, Option<i64>, Option<&'static str>, Value)> {
+fn table() -> Vec<Row> {
     use Rejection as R;
     let null = Value::Null;
     let text = || "why".to_owned();

@@ -124,7 +124,13 @@ async fn an_id_that_could_be_read_is_echoed_though_the_message_is_bad() {
 
 #[tokio::test]
 async fn parameters_of_a_call_are_checked_before_it_goes_on() {
-    for params in [r"{}", r#"{"name":7}"#, r#"{"name":"t","arguments":[]}"#, r#"{"name":"t","arguments":7}"#] {
+    for params in [
+        r"{}",
+        r#"{"name":7}"#,
+        r#"{"name":"t","arguments":[]}"#,
+        r#"{"name":"t","arguments":7}"#,
+        r#"{"name":"t","_meta":[]}"#,
+    ] {
         let front = Front::new();
         let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
         let answered = front.post(&[], &call).await;

@@ -55,7 +55,10 @@ async fn a_stream_becomes_one_message_for_a_client_without_events() {
 async fn a_refusal_reaches_a_client_of_events_as_one() {
     let front = Front::answering(|_| Err(Rejection::UnknownTool { tool: "t".into() }));
     let answered = front.post(&[("accept", "text/event-stream")], PING).await;
-    assert_eq!((answered.status, &answered.headers["content-type"]), (200, &HeaderValue::from_static("text/event-stream")));
+    assert_eq!(
+        (answered.status, &answered.headers["content-type"]),
+        (200, &HeaderValue::from_static("text/event-stream"))
+    );
     assert!(answered.body.contains(r#"data: {"jsonrpc":"2.0","id":7,"error":{"code":-32602"#));
 
     let front = Front::answering(|_| Err(Rejection::RateLimited { retry_after: Duration::from_secs(3) }));

@@ -17,8 +17,14 @@ fn with_meta(method: &str, meta: &str) -> String {
 #[tokio::test]
 async fn a_whole_request_passes_without_a_session() {
     let front = Front::new();
-    let headers =
-        [VERSION, CALL, ("mcp-name", "crm__find"), ("mcp-session-id", "ignored"), ("mcp-param-region", "eu"), ("x-other", "1")];
+    let headers = [
+        VERSION,
+        CALL,
+        ("mcp-name", "crm__find"),
+        ("mcp-session-id", "ignored"),
+        ("mcp-param-region", "eu"),
+        ("x-other", "1"),
+    ];
     assert_eq!(front.post(&headers, &call()).await.status, 200);
     let request = front.passed();
     assert_eq!((request.version, request.session.is_none()), (Version::MODERN, true));
@@ -79,7 +85,11 @@ async fn methods_that_were_removed_are_unknown_with_404() {
     for method in ["initialize", "ping", "logging/setLevel", "no/such"] {
         let body = with_meta(method, META.strip_prefix("\"_meta\":").unwrap());
         let answered = Front::new().post(&[VERSION, ("mcp-method", method)], &body).await;
-        assert_eq!((answered.status, answered.code(), &answered.json()["id"]), (404, -32601, &Value::from("q")), "{method}");
+        assert_eq!(
+            (answered.status, answered.code(), &answered.json()["id"]),
+            (404, -32601, &Value::from("q")),
+            "{method}"
+        );
     }
 }
 

@@ -16,7 +16,8 @@ fn results(result: &'static str) -> fn(&McpRequest) -> Result<Answer, Rejection>
             Ok(Answer::result(request.id_text(), result))
         },
         "error" => |request| {
-            let text = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-1,"message":"broken"}}}}"#, request.id_text());
+            let text =
+                format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-1,"message":"broken"}}}}"#, request.id_text());
             Ok(Answer::Message { message: text.into(), code: Some(-1) })
         },
         other => panic!("{other}"),
@@ -46,7 +47,10 @@ async fn a_result_is_handed_on_as_it_was_written() {
 #[tokio::test]
 async fn a_failed_tool_and_an_error_are_no_success() {
     let failed = invoke(&Front::answering(results("failed")), r#"{"name":"t"}"#).await;
-    assert_eq!((failed.status, &failed.json()["success"], &failed.json()["error"]), (200, &Value::from(false), &Value::from("no\nway")));
+    assert_eq!(
+        (failed.status, &failed.json()["success"], &failed.json()["error"]),
+        (200, &Value::from(false), &Value::from("no\nway"))
+    );
     assert_eq!(failed.json()["result"]["isError"], true);
     let error = invoke(&Front::answering(results("error")), r#"{"name":"t"}"#).await;
     assert_eq!(error.json(), serde_json::json!({"success": false, "result": null, "error": "broken"}));
@@ -77,7 +81,8 @@ async fn an_invocation_says_its_tool_once_and_nothing_else() {
 #[tokio::test]
 async fn tools_are_listed_with_this_flavours_names() {
     let front = Front::answering(|request| {
-        let tools = r#"{"tools":[{"name":"t","title":"T","description":"d","inputSchema":{"b":1.0,"a":2}},{"name":"u"}]}"#;
+        let tools =
+            r#"{"tools":[{"name":"t","title":"T","description":"d","inputSchema":{"b":1.0,"a":2}},{"name":"u"}]}"#;
         Ok(Answer::result(request.id_text(), tools))
     });
     let answered = front.send(Method::GET, "/mcp/v2/tools", &[], "").await;
@@ -90,7 +95,9 @@ async fn tools_are_listed_with_this_flavours_names() {
 
 #[tokio::test]
 async fn headers_of_mcp_mean_nothing_here() {
-    for headers in [[("mcp-protocol-version", "2026-07-28")], [("mcp-protocol-version", "x")], [("mcp-session-id", "x")]] {
+    for headers in
+        [[("mcp-protocol-version", "2026-07-28")], [("mcp-protocol-version", "x")], [("mcp-session-id", "x")]]
+    {
         let front = Front::new();
         assert_eq!(front.send(Method::POST, INVOKE, &headers, r#"{"name":"t"}"#).await.status, 200, "{headers:?}");
     }
