@@ -131,6 +131,14 @@ impl AuditLog {
     }
 }
 
+#[cfg(test)]
+impl AuditLog {
+    /// A log that nobody writes, with room for so many entries.
+    pub(crate) fn with_room(entries: usize) -> Self {
+        Self { shared: Arc::new(Shared::with(entries, std::time::Duration::ZERO)), writer: None }
+    }
+}
+
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.shared.close();

@@ -7,7 +7,7 @@ use super::*;
 use crate::audit::AuditSettings;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
-use crate::mcp::test_request::{call, list};
+use crate::mcp::test_request::{TIMEOUT, call, list};
 
 struct Meters {
     metrics: Arc<Metrics>,
@@ -151,4 +151,18 @@ async fn calls_are_recorded_whatever_becomes_of_them() {
         assert_eq!(tools, [serde_json::json!("a__t"), serde_json::Value::Null]);
         assert_eq!(text.contains("arguments"), include_arguments);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_is_made_that_cannot_be_recorded() {
+    let log = Arc::new(AuditLog::with_room(1));
+    let meters = Meters { metrics: Arc::default(), audit: Some(Audit { log, include_arguments: false }) };
+    // Nobody writes: the one place is taken for good.
+    meters.call("a__t", |_| Ok(answered())).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let refused = meters.call("a__t", |_| panic!("the call is not made")).await.unwrap_err();
+    assert_eq!(refused, Rejection::AuditUnavailable);
+    assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs());
+    // It counts all the same; the call before, whose status nobody set, too.
+    assert_eq!(meters.count("a__t", "error"), 2);
 }
