@@ -1,6 +1,6 @@
 //! The composition root: the only file that knows every part.
 //!
-//! A configuration becomes a [`Generation`](generation::Generation): a stack and the backends behind
+//! A configuration becomes a `Generation`: a stack and the backends behind
 //! it. A reload builds the next one and swaps it in whole; what did not change
 //! (upstreams with their connections and processes, quotas, sessions, key
 //! sets) is carried over.

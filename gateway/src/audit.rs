@@ -34,7 +34,7 @@ use self::writer::{Shared, write_entries};
 pub struct AuditSettings {
     /// The file; it is made with mode 0600.
     pub file: PathBuf,
-    /// Whether tools' arguments are recorded.
+    /// Whether tools' arguments are recorded: for who makes the entries.
     pub include_arguments: bool,
 }
 
@@ -73,7 +73,6 @@ pub enum AuditError {
 #[derive(Debug)]
 pub struct AuditLog {
     shared: Arc<Shared>,
-    include_arguments: bool,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -104,17 +103,12 @@ impl AuditLog {
             .name("audit".to_owned())
             .spawn(move || write_entries(&theirs, file, chain))
             .map_err(|source| AuditError::Io { path: settings.file.clone(), source })?;
-        Ok(Self { shared, include_arguments: settings.include_arguments, writer: Some(writer) })
+        Ok(Self { shared, writer: Some(writer) })
     }
 
     /// Whether entries are being written. False: make no call.
     pub fn is_writable(&self) -> bool {
         self.shared.is_writable()
-    }
-
-    /// Whether an entry should bring its call's arguments.
-    pub const fn includes_arguments(&self) -> bool {
-        self.include_arguments
     }
 
     /// Waits for room for one entry; to be taken before the call is made, so
@@ -134,6 +128,14 @@ impl AuditLog {
     /// new one's first line names the hash with which the old one ended.
     pub fn reopen(&self) {
         self.shared.reopen();
+    }
+}
+
+#[cfg(test)]
+impl AuditLog {
+    /// A log that nobody writes, with room for so many entries.
+    pub(crate) fn with_room(entries: usize) -> Self {
+        Self { shared: Arc::new(Shared::with(entries, std::time::Duration::ZERO)), writer: None }
     }
 }
 

@@ -19,3 +19,6 @@ pub mod sse;
 #[cfg(test)]
 pub(crate) mod test_request;
 pub mod version;
+
+#[cfg(test)]
+mod properties;

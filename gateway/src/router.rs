@@ -92,8 +92,7 @@ impl Router {
 fn unknown(request: &McpRequest) -> Rejection {
     request.record.set_status(CallStatus::Denied);
     let _ = request.record.tool.set(UNKNOWN_TOOL.into());
-    let tool = request.params.name.as_ref().map(|name| name.text.clone()).unwrap_or_default();
-    Rejection::UnknownTool { tool }
+    Rejection::UnknownTool { tool: request.called_name().to_owned() }
 }
 
 impl Service<McpRequest> for Router {

@@ -23,7 +23,6 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 pub use self::shared::Shared;
 use crate::admin::Readiness;
-use crate::audit::AuditLog;
 use crate::auth::Authenticator;
 use crate::backends::Backends;
 use crate::backends::answer::Answer;
@@ -39,7 +38,7 @@ use crate::middleware::contain::Contain;
 use crate::middleware::deadline::DeadlineLayer;
 use crate::middleware::decode::{DecodeLayer, DecodeSettings};
 use crate::middleware::ip_allowlist::{IpAllowlistLayer, NetworkSettings};
-use crate::middleware::meter::MeterLayer;
+use crate::middleware::meter::{Audit, MeterLayer};
 use crate::middleware::observe::{ObserveLayer, Observed};
 use crate::middleware::origin::{OriginLayer, OriginSettings};
 use crate::middleware::rate_limit::{Quotas, RateLimitLayer};
@@ -83,7 +82,7 @@ pub struct Parts {
     /// One line a request.
     pub access_log: AccessLog,
     /// One entry a call.
-    pub audit: Option<Arc<AuditLog>>,
+    pub audit: Option<Audit>,
     /// Starting, ready or draining.
     pub readiness: Readiness,
     /// How many requests are running.
@@ -176,3 +175,6 @@ pub fn build(parts: Parts) -> Stack {
         .service(known_callers);
     Shared::new(stack)
 }
+
+#[cfg(test)]
+mod tests;

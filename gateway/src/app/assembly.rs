@@ -23,6 +23,7 @@ use crate::http_client::{HttpClient, http_client};
 use crate::mcp::session::{MAX_SESSIONS, Sessions};
 use crate::metrics::Metrics;
 use crate::middleware::decode::DecodeSettings;
+use crate::middleware::meter::Audit;
 use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
 use crate::middleware::respond::PublicOrigin;
@@ -68,7 +69,10 @@ impl Assembly {
         };
         let audit = match (&config.audit, last.and_then(|last| last.audit.as_ref())) {
             (None, _) => None,
-            (Some(settings), Some((old, log))) if settings == old => Some((settings.clone(), Arc::clone(log))),
+            // A log is open once; what its entries hold may change.
+            (Some(settings), Some((old, log))) if settings.file == old.file => {
+                Some((settings.clone(), Arc::clone(log)))
+            }
             (Some(settings), _) => Some((settings.clone(), open(settings)?)),
         };
         let separator: Arc<str> = config.separator.as_str().into();
@@ -79,7 +83,9 @@ impl Assembly {
         let parts = Parts {
             metrics: Arc::clone(&self.metrics),
             access_log: self.access_log.clone(),
-            audit: audit.as_ref().map(|(_, log)| Arc::clone(log)),
+            audit: audit
+                .as_ref()
+                .map(|(settings, log)| Audit { log: Arc::clone(log), include_arguments: settings.include_arguments }),
             readiness: self.readiness.clone(),
             running: Arc::clone(&self.running),
             max_concurrent_requests: config.limits.max_concurrent_requests,
@@ -185,4 +191,27 @@ fn upstream_limits(config: &Config) -> HashMap<Arc<str>, Vec<Arc<Limit>>> {
         limits.entry(Arc::clone(upstream)).or_default().push(Arc::new(limit.clone()));
     }
     limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{LineQueue, LogSettings, Sink};
+
+    #[tokio::test]
+    async fn whether_arguments_are_recorded_changes_while_the_log_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = LogSettings::default();
+        let lines = LineQueue::start(Box::new(Sink::default()), settings.format);
+        let assembly = Assembly::new(AccessLog::new(lines, settings));
+        let mut config = Config::built_in([0; 32]);
+        let file = folder.path().join("audit.jsonl");
+        config.audit = Some(AuditSettings { file: file.clone(), include_arguments: false });
+        let first = assembly.generation(&config, None).unwrap();
+        config.audit = Some(AuditSettings { file, include_arguments: true });
+        let second = assembly.generation(&config, Some(&first)).unwrap();
+        let (first, second) = (first.audit.unwrap(), second.audit.unwrap());
+        assert!(Arc::ptr_eq(&first.1, &second.1));
+        assert!(second.0.include_arguments);
+    }
 }

@@ -34,7 +34,7 @@ enum Arguments {
 
 impl AuditEntry {
     /// The call of `record` as it stands now. `arguments` is their JSON text,
-    /// to be given only where [the log asks for it](super::AuditLog::includes_arguments).
+    /// to be given only where [the operator wants them](super::AuditSettings::include_arguments).
     #[must_use]
     pub fn new(record: Arc<CallRecord>, arguments: Option<&[u8]>) -> Self {
         Self {

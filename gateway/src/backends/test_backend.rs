@@ -16,11 +16,12 @@ use crate::mcp::request::McpRequest;
 use crate::metrics::CallStatus;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
 
-/// Answers every call with `{}`.
+/// Answers every call with `{}`, unless told otherwise.
 pub(crate) struct TestBackend {
     name: Arc<str>,
     list: Result<Arc<ToolList>, UpstreamFailure>,
     delay: Duration,
+    answer: fn(&McpRequest) -> Result<Answer, Rejection>,
     /// The tools called, by their names at the upstream, as JSON.
     pub(crate) called: Mutex<Vec<String>>,
     /// The requests cancelled, by their ids.
@@ -50,11 +51,17 @@ impl TestBackend {
         Self { delay, ..self }
     }
 
+    /// The same, which answers so.
+    pub(crate) fn answering(self, answer: fn(&McpRequest) -> Result<Answer, Rejection>) -> Self {
+        Self { answer, ..self }
+    }
+
     fn of(name: &str, list: Result<Arc<ToolList>, UpstreamFailure>) -> Self {
         Self {
             name: name.into(),
             list,
             delay: Duration::ZERO,
+            answer: |request| Ok(Answer::result(request.id_text(), "{}")),
             called: Mutex::default(),
             cancelled: Mutex::default(),
             ended: Mutex::default(),
@@ -104,7 +111,7 @@ impl Backend for TestBackend {
     fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> BoxFuture<'static, Result<Answer, Rejection>> {
         self.called.lock().unwrap().push(tool.upstream_name.clone());
         request.record.set_status(CallStatus::Success);
-        Box::pin(async move { Ok(Answer::result(request.id_text(), "{}")) })
+        Box::pin(async move { (self.answer)(&request) })
     }
 
     fn cancel(&self, _: u128, id: &str) {

@@ -1,9 +1,9 @@
 //! One upstream MCP server, whatever its revision and transport.
 //!
-//! [`Upstream`] keeps what was [agreed on](links) with the server, its
-//! [catalog] of tools and the [circuit] that spares a dead one, and carries a
-//! call there and back: [translated](translate) where client and server are
-//! of different eras, [relayed](relay) as its messages arrive.
+//! [`Upstream`] keeps what was agreed on with the server, its
+//! catalogue of tools and the circuit that spares a dead one, and carries a
+//! call there and back: translated where client and server are
+//! of different eras, relayed as its messages arrive.
 
 mod asked;
 mod calling;

@@ -48,6 +48,8 @@ pub struct Params {
     pub arguments_malformed: bool,
     /// `_meta`.
     pub meta: Meta,
+    /// Whether `_meta` is there and neither an object nor null.
+    pub meta_malformed: bool,
     /// `protocolVersion` of `initialize`.
     pub protocol_version: Option<String>,
     /// `capabilities` of `initialize`.
@@ -204,6 +206,7 @@ impl RawParams<'_> {
             name: name.and_then(|raw| Some(Named { text: string(raw)?, span: span(raw) })),
             arguments: arguments.filter(object).map(span),
             arguments_malformed: arguments.is_some_and(|raw| !object(&raw) && raw.get() != "null"),
+            meta_malformed: meta.is_some_and(|raw| !object(&raw) && raw.get() != "null"),
             meta: meta.map(|raw| Meta::scan(raw, text)).transpose()?.unwrap_or_default(),
             protocol_version: protocol_version.and_then(string),
             capabilities: capabilities.filter(object).map(span),

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::splice::Span;
 
-/// The deepest nesting a message may have, in either direction.
+/// The deepest nesting a client's message may have.
 ///
 /// Scanning does not recurse, so it could take more; but what stands behind
 /// us may recurse, and must not be handed what would overflow its stack.

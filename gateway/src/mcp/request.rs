@@ -53,9 +53,9 @@ pub struct McpRequest {
 /// Which tools a caller may see, by full name. Without an answer from policy
 /// it shows none.
 #[derive(Clone, Default)]
-pub struct ToolFilter(Option<Arc<Shows>>);
+pub struct ToolFilter(Option<Shows>);
 
-type Shows = dyn Fn(&str) -> bool + Send + Sync;
+type Shows = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,12 @@ impl McpRequest {
             Operation::CallTool { tool } => Some(tool),
             _ => None,
         }
+    }
+
+    /// What is called, as the client wrote it; for telling the client alone.
+    #[must_use]
+    pub fn called_name(&self) -> &str {
+        self.params.name.as_ref().map_or("", |name| &name.text)
     }
 
     /// The arguments as the client wrote them; `{}` where there are none.

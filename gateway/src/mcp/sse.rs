@@ -135,14 +135,22 @@ fn field_value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
 pub fn encode(message: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(message.len() + 24);
     event.extend_from_slice(b"event: message\n");
-    // JSON may be written over several lines.
-    for line in message.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line);
-        event.extend_from_slice(b"\n");
+    if message.contains(&b'\n') || message.contains(&b'\r') {
+        // JSON may be written over several lines.
+        for line in message.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
+            push_line(&mut event, line);
+        }
+    } else {
+        push_line(&mut event, message);
     }
     event.extend_from_slice(b"\n");
     event.freeze()
+}
+
+fn push_line(event: &mut BytesMut, line: &[u8]) {
+    event.extend_from_slice(b"data: ");
+    event.extend_from_slice(line);
+    event.extend_from_slice(b"\n");
 }
 
 /// A comment that keeps proxies from closing a quiet stream.

@@ -61,7 +61,7 @@ impl<S> Authorize<S> {
                 let decision = decide(&access, request)?;
                 let allowed = decision.is_allowed();
                 self.metrics.policy_decision(decision.policy.as_deref().unwrap_or(DEFAULT), allowed);
-                let refusal = (!allowed).then(|| Rejection::UnknownTool { tool: shown_name(request) });
+                let refusal = (!allowed).then(|| Rejection::UnknownTool { tool: request.called_name().to_owned() });
                 request.limits = Arc::clone(&decision.limits);
                 // Decided once a request.
                 let _ = request.record.decision.set(decision);
@@ -92,11 +92,6 @@ fn decide(access: &Access, request: &McpRequest) -> Result<Decision, Rejection> 
         .transpose()
         .map_err(|_| Rejection::InvalidRequest { detail: "the arguments have a key twice or nest too deep" })?;
     Ok(access.decide(&CallFacts { ip: request.client_ip, args: arguments.as_ref() }))
-}
-
-/// The tool's name as the caller wrote it.
-pub(super) fn shown_name(request: &McpRequest) -> String {
-    request.params.name.as_ref().map(|name| name.text.clone()).unwrap_or_default()
 }
 
 impl<S> Service<McpRequest> for Authorize<S>

@@ -311,6 +311,9 @@ impl Decoder {
                 if envelope.params.arguments_malformed {
                     return Err(Rejection::invalid_params("`arguments` must be an object"));
                 }
+                if envelope.params.meta_malformed {
+                    return Err(Rejection::invalid_params("`_meta` must be an object"));
+                }
                 let tool = match server {
                     Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
                     None => name.text.as_str().into(),

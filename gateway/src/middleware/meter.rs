@@ -25,7 +25,16 @@ use crate::rejection::Rejection;
 pub struct MeterLayer {
     backends: Arc<Backends>,
     metrics: Arc<Metrics>,
-    audit: Option<Arc<AuditLog>>,
+    audit: Option<Audit>,
+}
+
+/// Where calls are recorded.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The log.
+    pub log: Arc<AuditLog>,
+    /// Whether entries bring their calls' arguments.
+    pub include_arguments: bool,
 }
 
 /// See [`MeterLayer`].
@@ -47,7 +56,7 @@ struct Running {
 impl MeterLayer {
     /// A layer that names tools as `backends` knows them.
     #[must_use]
-    pub const fn new(backends: Arc<Backends>, metrics: Arc<Metrics>, audit: Option<Arc<AuditLog>>) -> Self {
+    pub const fn new(backends: Arc<Backends>, metrics: Arc<Metrics>, audit: Option<Audit>) -> Self {
         Self { backends, metrics, audit }
     }
 
@@ -56,13 +65,13 @@ impl MeterLayer {
         let mut running =
             Running { record: Arc::clone(&request.record), metrics: Arc::clone(&self.metrics), audit: None };
         if let Some(audit) = &self.audit {
-            if !audit.is_writable() {
+            if !audit.log.is_writable() {
                 return Err(Rejection::AuditUnavailable);
             }
-            let reserved = tokio::time::timeout_at(request.deadline, audit.reserve()).await;
+            let reserved = tokio::time::timeout_at(request.deadline, audit.log.reserve()).await;
             let reservation = reserved.map_err(|_| Rejection::AuditUnavailable)?;
             let arguments = audit
-                .includes_arguments()
+                .include_arguments
                 .then(|| request.params.arguments.map(|span| request.body.slice(span.range())))
                 .flatten();
             running.audit = Some((reservation, arguments));

@@ -323,17 +323,23 @@ fn is_authority(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
+/// What a challenge says of us.
+#[derive(Debug, Default)]
+struct Facts {
+    origin: PublicOrigin,
+    scopes: Arc<[String]>,
+}
+
 /// Answers refusals.
 #[derive(Clone, Debug, Default)]
 pub struct RespondLayer {
-    origin: PublicOrigin,
-    scopes: Arc<[String]>,
+    facts: Arc<Facts>,
 }
 
 /// See [`RespondLayer`].
 #[derive(Clone, Debug)]
 pub struct Respond<S> {
-    layer: RespondLayer,
+    facts: Arc<Facts>,
     inner: S,
 }
 
@@ -342,8 +348,8 @@ pub struct Respond<S> {
 impl RespondLayer {
     /// A layer for a gateway of this origin, where every token needs `scopes`.
     #[must_use]
-    pub const fn new(origin: PublicOrigin, scopes: Arc<[String]>) -> Self {
-        Self { origin, scopes }
+    pub fn new(origin: PublicOrigin, scopes: Arc<[String]>) -> Self {
+        Self { facts: Arc::new(Facts { origin, scopes }) }
     }
 }
 
@@ -351,7 +357,7 @@ impl<S> Layer<S> for RespondLayer {
     type Service = Respond<S>;
 
     fn layer(&self, inner: S) -> Respond<S> {
-        Respond { layer: self.clone(), inner }
+        Respond { facts: Arc::clone(&self.facts), inner }
     }
 }
 
@@ -375,7 +381,7 @@ where
         RespondFuture {
             addressed: Addressed::of(&request),
             door: request.extensions().get::<Door>().cloned(),
-            layer: self.layer.clone(),
+            facts: Arc::clone(&self.facts),
             inner: self.inner.call(request),
         }
     }
@@ -387,7 +393,7 @@ pin_project! {
     pub struct RespondFuture<F> {
         addressed: Addressed,
         door: Option<Door>,
-        layer: RespondLayer,
+        facts: Arc<Facts>,
         #[pin]
         inner: F,
     }
@@ -408,9 +414,9 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
             _ => Cow::Borrowed("/mcp"),
         };
-        let origin = this.layer.origin.or(this.addressed);
+        let origin = this.facts.origin.or(this.addressed);
         let url = format!("{origin}/.well-known/oauth-protected-resource{path}");
-        if let Some(challenge) = challenge(&rejection, &this.layer.scopes, &url) {
+        if let Some(challenge) = challenge(&rejection, &this.facts.scopes, &url) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         Poll::Ready(Ok(response))

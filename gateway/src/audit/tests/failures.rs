@@ -45,7 +45,7 @@ fn open(disk: &Disk, capacity: usize) -> AuditLog {
     let shared = Arc::new(Shared::with(capacity, Duration::from_millis(1)));
     let (theirs, store) = (Arc::clone(&shared), disk.clone());
     let writer = std::thread::spawn(move || write_entries(&theirs, store, Chain::EMPTY));
-    AuditLog { shared, include_arguments: false, writer: Some(writer) }
+    AuditLog { shared, writer: Some(writer) }
 }
 
 fn wait_until(mut condition: impl FnMut() -> bool) {

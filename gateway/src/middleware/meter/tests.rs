@@ -7,11 +7,11 @@ use super::*;
 use crate::audit::AuditSettings;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
-use crate::mcp::test_request::{call, list};
+use crate::mcp::test_request::{TIMEOUT, call, list};
 
 struct Meters {
     metrics: Arc<Metrics>,
-    audit: Option<Arc<AuditLog>>,
+    audit: Option<Audit>,
 }
 
 impl Meters {
@@ -133,20 +133,36 @@ async fn what_calls_no_tool_is_not_counted() {
 
 #[tokio::test]
 async fn calls_are_recorded_whatever_becomes_of_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = AuditSettings { file: folder.path().join("audit.jsonl"), include_arguments: false };
-    let log = Arc::new(AuditLog::open(&settings).unwrap());
-    let meters = Meters { metrics: Arc::default(), audit: Some(Arc::clone(&log)) };
+    for include_arguments in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = AuditSettings { file: folder.path().join("audit.jsonl"), include_arguments };
+        let log = Arc::new(AuditLog::open(&settings).unwrap());
+        let meters = Meters { metrics: Arc::default(), audit: Some(Audit { log, include_arguments }) };
+        meters.call("a__t", |_| Ok(answered())).await.unwrap();
+        meters.call("a__made_up", |_| Err(Rejection::Internal)).await.unwrap_err();
+        drop(meters);
+        let text = std::fs::read_to_string(&settings.file).unwrap();
+        let tools: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|entry| entry.get("request_id").is_some())
+            .map(|entry| entry["tool"].clone())
+            .collect();
+        assert_eq!(tools, [serde_json::json!("a__t"), serde_json::Value::Null]);
+        assert_eq!(text.contains("arguments"), include_arguments);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_is_made_that_cannot_be_recorded() {
+    let log = Arc::new(AuditLog::with_room(1));
+    let meters = Meters { metrics: Arc::default(), audit: Some(Audit { log, include_arguments: false }) };
+    // Nobody writes: the one place is taken for good.
     meters.call("a__t", |_| Ok(answered())).await.unwrap();
-    meters.call("a__made_up", |_| Err(Rejection::Internal)).await.unwrap_err();
-    drop((meters, log));
-    let text = std::fs::read_to_string(&settings.file).unwrap();
-    let tools: Vec<_> = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|entry| entry.get("request_id").is_some())
-        .map(|entry| entry["tool"].clone())
-        .collect();
-    assert_eq!(tools, [serde_json::json!("a__t"), serde_json::Value::Null]);
-    assert!(!text.contains("arguments"));
+    let begun = tokio::time::Instant::now();
+    let refused = meters.call("a__t", |_| panic!("the call is not made")).await.unwrap_err();
+    assert_eq!(refused, Rejection::AuditUnavailable);
+    assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs());
+    // It counts all the same; the call before, whose status nobody set, too.
+    assert_eq!(meters.count("a__t", "error"), 2);
 }

@@ -21,11 +21,10 @@ fn failure() -> Rejection {
     })
 }
 
-/// Status, JSON-RPC code, `Retry-After` and `data` of every refusal that is
-/// answered as an error.
-/// A refusal, its status, code and `Retry-After`, and its data.
 type Row = (Rejection, u16, Option<i64>, Option<&'static str>, Value);
 
+/// Status, JSON-RPC code, `Retry-After` and `data` of every refusal that is
+/// answered as an error.
 fn table() -> Vec<Row> {
     use Rejection as R;
     let null = Value::Null;
