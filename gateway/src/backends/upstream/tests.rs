@@ -3,6 +3,7 @@ mod calls;
 mod listing;
 mod relaying;
 mod script;
+mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::backends::Backend;
 use crate::backends::answer::Answer;
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
+use crate::backends::transport::Transport;
 use crate::mcp::envelope::Envelope;
 use crate::mcp::request::{McpRequest, Operation, ToolFilter};
 use crate::mcp::session::{Agreement, Session, Sessions};
@@ -41,17 +43,14 @@ impl Fixture {
     /// An upstream whose server says what `say` returns.
     fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
         let script = Script::new(say);
-        let metrics = Arc::new(Metrics::new());
-        let settings = UpstreamSettings {
-            name: "crm".into(),
-            transport: TransportSettings::Demo,
-            timeout: TIMEOUT,
-            retry: RetrySettings::default(),
-            tools: ToolSelection::default(),
-        };
-        let transport: Arc<Script> = Arc::clone(&script);
-        let upstream = Upstream::start(settings, "__", transport, Arc::clone(&metrics)).unwrap();
+        let (upstream, metrics) = start(Arc::<Script>::clone(&script));
         Self { upstream, script, metrics }
+    }
+
+    /// An upstream that is reached by `transport`; the script stays unused.
+    fn over(transport: Arc<dyn Transport>) -> Self {
+        let (upstream, metrics) = start(transport);
+        Self { upstream, script: Script::new(modern), metrics }
     }
 
     async fn call(&self, request: McpRequest) -> Result<Answer, Rejection> {
@@ -89,6 +88,18 @@ impl Fixture {
     fn is_up(&self) -> Option<u64> {
         self.metric(r#"portcullis_upstream_up{upstream="crm"}"#)
     }
+}
+
+fn start(transport: Arc<dyn Transport>) -> (Arc<Upstream>, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new());
+    let settings = UpstreamSettings {
+        name: "crm".into(),
+        transport: TransportSettings::Demo,
+        timeout: TIMEOUT,
+        retry: RetrySettings::default(),
+        tools: ToolSelection::default(),
+    };
+    (Upstream::start(settings, "__", transport, Arc::clone(&metrics)).unwrap(), metrics)
 }
 
 /// What a server of 2026-07-28 with one tool says.
