@@ -13,7 +13,7 @@ use crate::{
     network::Network,
     subjects::Subjects,
     tool::{Globs, Target},
-    yaml::{Document, Fault, member},
+    yaml::{Document, Fault, Salvage, member},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -49,21 +49,18 @@ pub(crate) fn compile(documents: &[Document]) -> Result<Vec<Policy>, Vec<Fault>>
     let mut faults = Vec::new();
     let mut names: HashMap<String, &str> = HashMap::new();
     for document in documents {
-        let entries = match document.decode::<PolicyFile>(&formats) {
-            Ok(file) => file.policies,
-            Err(found) => {
-                faults.extend(found);
-                continue;
-            }
-        };
-        for (index, entry) in entries.into_iter().enumerate() {
+        let Salvage { value, faults: misfits, stand_ins } = document.salvage::<PolicyFile>(&formats);
+        faults.extend(misfits);
+        let mut found = Vec::new();
+        for (index, entry) in value.into_iter().flat_map(|file| file.policies).enumerate() {
             let at = format!("/policies/{index}");
             if let Some(elsewhere) = names.insert(entry.name.clone(), document.file()) {
                 let message = format!("`{}` is already in {elsewhere}", entry.name);
-                faults.push(document.fault_at(&format!("{at}/name"), message));
+                found.push(document.fault_at(&format!("{at}/name"), message));
             }
-            policies.extend(policy(entry, document, &at, &mut faults));
+            policies.extend(policy(entry, document, &at, &mut found));
         }
+        faults.extend(found.into_iter().filter(|fault| !stand_ins.explain(fault)));
     }
     if faults.is_empty() { Ok(policies) } else { Err(faults) }
 }

@@ -152,6 +152,7 @@ impl JsonSchema for Rate {
         json_schema!({
             "type": "string",
             "format": "rate",
+            "examples": ["100/minute"],
             "description": "So many calls in so much time: 100/second, /minute, /hour or /day.",
         })
     }

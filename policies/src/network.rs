@@ -121,6 +121,7 @@ impl JsonSchema for AddressRange {
         json_schema!({
             "type": "string",
             "format": "cidr",
+            "examples": ["10.0.0.0/8"],
             "description": "An address such as 10.0.0.1 or a range such as 10.0.0.0/8.",
         })
     }

@@ -183,6 +183,7 @@ impl JsonSchema for Glob {
         json_schema!({
             "type": "string",
             "format": "glob",
+            "examples": ["crm__*"],
             "description": "A pattern: `*` stands for any run of characters, `?` for any one.",
         })
     }

@@ -15,6 +15,7 @@ mod formats;
 mod path;
 mod places;
 mod schema;
+mod stand_in;
 mod suggestion;
 mod tree;
 
@@ -30,6 +31,7 @@ pub use self::{
     formats::Formats,
     path::member,
     schema::schema_of,
+    stand_in::StandIns,
     suggestion::closest,
 };
 
@@ -45,6 +47,18 @@ pub struct Document {
     file: Arc<str>,
     value: Value,
     places: Places,
+}
+
+/// What a document came to, be it right or wrong.
+#[derive(Debug)]
+pub struct Salvage<T> {
+    /// To be used only where there are no faults; else it is there, if at all,
+    /// to find more of them.
+    pub value: Option<T>,
+    /// Every fault in the file, in the order of their lines.
+    pub faults: Vec<Fault>,
+    /// What in `value` is not from the file.
+    pub stand_ins: StandIns,
 }
 
 // === impl Document ===
@@ -94,13 +108,24 @@ impl Document {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let faults = check::check(self, &schema_of::<T>(), formats);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let Salvage { value, faults, .. } = self.salvage(formats);
+        value.filter(|_| faults.is_empty()).ok_or(faults)
+    }
+
+    /// Like [`Document::decode`], for those who look for further faults: what
+    /// does not fit is replaced by something that does.
+    pub fn salvage<T>(&self, formats: &Formats) -> Salvage<T>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let (mut faults, value, stand_ins) = check::check(self, &schema_of::<T>(), formats);
         // The schema says the same as serde does; what slips through all the
         // same is reported for the whole file.
-        T::deserialize(&self.value).map_err(|error| vec![self.fault_at("", error.to_string())])
+        let value = T::deserialize(value);
+        if let (Err(error), true) = (&value, faults.is_empty()) {
+            faults.push(self.fault_at("", error.to_string()));
+        }
+        Salvage { value: value.ok(), faults, stand_ins }
     }
 
     /// A fault at the part that `pointer` (RFC 6901) names, or at the nearest

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use portcullis_policies::yaml::{Document, Fault, Severity};
+use portcullis_policies::yaml::{Document, Fault, Severity, StandIns};
 
 use super::place::Place;
 use super::secret::Environment;
@@ -22,6 +22,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 /// with a fault reported no configuration comes out.
 pub(super) struct Check<'a> {
     document: &'a Document,
+    stand_ins: StandIns,
     folder: &'a Path,
     environment: Environment<'a>,
     files: &'a mut Files,
@@ -37,24 +38,32 @@ pub(super) struct Files {
 // === impl Check ===
 
 impl<'a> Check<'a> {
-    /// Begins a check. Relative paths count from `folder`.
+    /// Begins a check of `document`, which has `stand_ins` in it: what is found
+    /// there is not reported. Relative paths count from `folder`.
     pub(super) fn new(
         document: &'a Document,
+        stand_ins: StandIns,
         folder: &'a Path,
         environment: Environment<'a>,
         files: &'a mut Files,
     ) -> Self {
-        Self { document, folder, environment, files, found: Vec::new() }
+        Self { document, stand_ins, folder, environment, files, found: Vec::new() }
     }
 
     /// Reports what keeps the configuration from being used.
     pub(super) fn fault(&mut self, place: &Place, message: impl Into<String>) {
-        self.found.push(self.document.fault_at(place.as_str(), message));
+        self.found_at(self.document.fault_at(place.as_str(), message));
     }
 
     /// Reports what is surely not meant, though it can be used.
     pub(super) fn warn(&mut self, place: &Place, message: impl Into<String>) {
-        self.found.push(self.document.warning_at(place.as_str(), message));
+        self.found_at(self.document.warning_at(place.as_str(), message));
+    }
+
+    fn found_at(&mut self, fault: Fault) {
+        if !self.stand_ins.explain(&fault) {
+            self.found.push(fault);
+        }
     }
 
     /// Adds what another check found.

@@ -15,6 +15,11 @@ use crate::backends::settings::UpstreamSettings;
 
 /// Holds policies and configuration against each other.
 pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings], policies: &[Document]) {
+    if check.failed() {
+        // What is at fault is missing here, and nobody had better wonder why.
+        check.add(portcullis_policies::lint(policies, &Surroundings::default()));
+        return;
+    }
     let names = upstreams.iter().map(|upstream| upstream.name.to_string());
     let surroundings = Surroundings {
         separator: file.naming.separator.clone(),

@@ -69,7 +69,8 @@ pub(super) fn public_url(check: &mut Check<'_>, url: Option<&Written<Url>>) -> O
     let place = Place::root("publicUrl");
     if !matches!(url.scheme(), "http" | "https") {
         check.fault(&place, "must begin with https:// or http://");
-    } else if url.query().is_some() {
+    }
+    if url.query().is_some() {
         check.fault(&place, "must not have a query: it is what paths are appended to");
     }
     Some(url.clone())

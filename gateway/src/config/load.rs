@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis_policies::PolicySet;
-use portcullis_policies::yaml::{Document, Fault, Severity};
+use portcullis_policies::yaml::{Document, Fault, Salvage, Severity};
 use tracing::level_filters::LevelFilter;
 
 use super::Config;
@@ -48,8 +47,8 @@ impl Config {
     /// # Errors
     ///
     /// Every fault in all of them, with its place; nothing is left out because
-    /// something else was found first, save that a file which is not YAML, or
-    /// has keys that mean nothing, is not looked at any further.
+    /// something else was found first, save that a file which is not readable
+    /// as YAML is not looked at any further.
     pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
         load(path, &process_environment, false).outcome
     }
@@ -94,15 +93,11 @@ pub(super) fn build(
     policies: Policies,
     linting: bool,
 ) -> Result<Config, Vec<Fault>> {
-    let mut check = Check::new(document, folder, environment, files);
-    let file: ConfigFile = match document.decode(&formats()) {
-        Ok(file) => file,
-        Err(faults) => {
-            check.add(faults);
-            named_policies(&mut check, document);
-            return Err(check.finish());
-        }
-    };
+    let Salvage { value, faults, stand_ins } = document.salvage::<ConfigFile>(&formats());
+    let mut check = Check::new(document, stand_ins, folder, environment, files);
+    // With one fault added no configuration comes out; the others are looked for.
+    check.add(faults);
+    let Some(file) = value else { return Err(check.finish()) };
     let policies = match policies {
         Policies::Given(documents) => documents,
         Policies::Named => policy_files::read(&mut check, &file.policies),
@@ -137,17 +132,6 @@ pub(super) fn build(
     let failed = check.failed();
     let found = check.finish();
     if failed { Err(found) } else { Ok(Config { warnings: found, ..config }) }
-}
-
-/// Where the configuration itself is at fault, the policies are looked at all
-/// the same, as far as it can be told where they are.
-fn named_policies(check: &mut Check<'_>, document: &Document) {
-    let Some(named) = document.value().get("policies").and_then(|named| named.as_array()) else { return };
-    let patterns: Option<Vec<String>> = named.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-    if let Some(patterns) = patterns {
-        let documents = policy_files::read(check, &patterns);
-        let _: Option<PolicySet> = policy_files::compile(check, &documents);
-    }
 }
 
 fn log(file: &LogFile) -> LogSettings {

@@ -28,6 +28,7 @@ pub(super) struct Sha256(pub(super) [u8; 32]);
 impl Scalar for Duration {
     const FORMAT: &'static str = "duration";
     const DESCRIPTION: &'static str = "A length of time: 500ms, 30s, 5m or 1h.";
+    const EXAMPLE: &'static str = "500ms";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (count, unit) = split_number(text);
@@ -59,6 +60,7 @@ impl Scalar for Duration {
 impl Scalar for ByteSize {
     const FORMAT: &'static str = "size";
     const DESCRIPTION: &'static str = "A size: 4MiB, 512KiB, 1MB, or a number of bytes.";
+    const EXAMPLE: &'static str = "4MiB";
     const NUMBERS: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -99,6 +101,7 @@ impl Scalar for SocketAddr {
     const FORMAT: &'static str = "socket-address";
     const DESCRIPTION: &'static str =
         "An address and port to listen on: 127.0.0.1:8080, 0.0.0.0:8080 or \"[::]:8080\".";
+    const EXAMPLE: &'static str = "127.0.0.1:0";
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| {
@@ -114,6 +117,7 @@ impl Scalar for SocketAddr {
 impl Scalar for IpNet {
     const FORMAT: &'static str = "cidr";
     const DESCRIPTION: &'static str = "An address such as 10.0.0.1 or a range such as 10.0.0.0/8.";
+    const EXAMPLE: &'static str = "10.0.0.0/8";
 
     fn parse(text: &str) -> Result<Self, String> {
         // Policies say what an address range is.
@@ -129,6 +133,7 @@ impl Scalar for IpNet {
 impl Scalar for Url {
     const FORMAT: &'static str = "url";
     const DESCRIPTION: &'static str = "An absolute URL: https://mcp.example.com/mcp.";
+    const EXAMPLE: &'static str = "https://mcp.example.com/mcp";
 
     fn parse(text: &str) -> Result<Self, String> {
         let url =
@@ -151,6 +156,7 @@ impl Scalar for Url {
 impl Scalar for WebOrigin {
     const FORMAT: &'static str = "origin";
     const DESCRIPTION: &'static str = "A web origin, without a path: https://console.example.com.";
+    const EXAMPLE: &'static str = "https://console.example.com";
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| {
@@ -170,6 +176,7 @@ impl Scalar for WebOrigin {
 impl Scalar for HeaderName {
     const FORMAT: &'static str = "header-name";
     const DESCRIPTION: &'static str = "The name of an HTTP header: X-API-Key.";
+    const EXAMPLE: &'static str = "X-Example-Key";
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()
@@ -184,6 +191,7 @@ impl Scalar for HeaderName {
 impl Scalar for SystemTime {
     const FORMAT: &'static str = "date-time";
     const DESCRIPTION: &'static str = "A moment (RFC 3339): 2027-01-01T00:00:00Z.";
+    const EXAMPLE: &'static str = "2127-01-01T00:00:00Z";
 
     fn parse(text: &str) -> Result<Self, String> {
         OffsetDateTime::parse(text, &Rfc3339)
@@ -199,6 +207,7 @@ impl Scalar for SystemTime {
 impl Scalar for Sha256 {
     const FORMAT: &'static str = "sha256";
     const DESCRIPTION: &'static str = "A SHA-256 digest as 64 hexadecimal digits, as `portcullis keygen` prints it.";
+    const EXAMPLE: &'static str = "0000000000000000000000000000000000000000000000000000000000000000";
 
     fn parse(text: &str) -> Result<Self, String> {
         // What was written may be the key itself: no message repeats it.
@@ -222,6 +231,7 @@ impl Scalar for Algorithm {
     const FORMAT: &'static str = "jwt-algorithm";
     const DESCRIPTION: &'static str =
         "A signature algorithm with a public key: RS256, PS256, ES256, EdDSA and their longer kin.";
+    const EXAMPLE: &'static str = "RS256";
 
     fn parse(text: &str) -> Result<Self, String> {
         let why = match text {

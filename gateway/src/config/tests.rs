@@ -12,6 +12,7 @@ use crate::backends::settings::TransportSettings;
 use crate::telemetry::LogFormat;
 
 mod faults;
+mod together;
 mod warnings;
 
 /// The documented configuration, nearly: all keys there are.

@@ -15,9 +15,7 @@ use crate::secret::Secret;
 
 /// `url`, `command` or `builtin`, with what belongs to it.
 pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> Option<TransportSettings> {
-    if !is_served(check, place, file) {
-        return None;
-    }
+    let served = is_served(check, place, file);
     let misplaced = |check: &mut Check<'_>, keys: &[(&str, bool)], belongs: &str| {
         for (key, _) in keys.iter().filter(|(_, given)| *given) {
             check.fault(&place.key(key), format!("belongs to an upstream with `{belongs}`"));
@@ -25,7 +23,7 @@ pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFil
     };
     let of_http = [("headers", !file.headers.is_empty()), ("auth", file.auth.is_some())];
     let of_stdio = [("args", !file.args.is_empty()), ("env", !file.env.is_empty()), ("cwd", file.cwd.is_some())];
-    match (&file.url, &file.command, file.builtin) {
+    let transport = match (&file.url, &file.command, file.builtin) {
         (Some(url), None, None) => {
             misplaced(check, &of_stdio, "command");
             http(check, place, &url.0, file).map(TransportSettings::Http)
@@ -47,7 +45,8 @@ pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFil
             check.fault(place, "is reached in one way only: write one of `url`, `command` and `builtin`");
             None
         }
-    }
+    };
+    transport.filter(|_| served)
 }
 
 /// Whether this release speaks the transport that is named, and whether that
@@ -114,17 +113,16 @@ fn endpoint(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
 }
 
 fn header(check: &mut Check<'_>, place: &Place, name: &str, value: &SecretFile) -> Option<(HeaderName, HeaderValue)> {
-    let Ok(parsed) = name.parse::<HeaderName>() else {
-        check.fault(place, format!("`{name}` is not a header name: write letters, digits and `-`"));
-        return None;
-    };
-    if is_ours(&parsed) {
-        check.fault(place, format!("`{name}` is set by the gateway itself"));
-        return None;
+    let parsed = name.parse::<HeaderName>();
+    match &parsed {
+        Ok(parsed) if is_ours(parsed) => check.fault(place, format!("`{name}` is set by the gateway itself")),
+        Ok(_) => {}
+        Err(_) => check.fault(place, format!("`{name}` is not a header name: write letters, digits and `-`")),
     }
     let plain = if sounds_secret(name) { Plain::Warn } else { Plain::Fine };
     let value = value.resolve(check, place, plain)?;
-    Some((parsed, header_value(check, place, value.expose())?))
+    let value = header_value(check, place, value.expose())?;
+    Some((parsed.ok()?, value))
 }
 
 /// Headers that HTTP and MCP set for each request.
@@ -159,7 +157,6 @@ fn credential(
             let name = file.api_key.header.0.clone();
             if is_ours(&name) {
                 check.fault(&place.key("header"), format!("`{name}` is set by the gateway itself"));
-                return None;
             }
             let key = file.api_key.key.resolve(check, &place.key("key"), Plain::Warn)?;
             let value = header_value(check, &place.key("key"), key.expose())?;

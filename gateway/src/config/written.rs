@@ -28,6 +28,8 @@ pub(super) trait Scalar: Sized {
     const FORMAT: &'static str;
     /// What an editor shows, with an example.
     const DESCRIPTION: &'static str;
+    /// What fits, in the JSON Schema.
+    const EXAMPLE: &'static str;
     /// Whether a bare whole number is taken too.
     const NUMBERS: bool = false;
 
@@ -92,10 +94,13 @@ impl<T: Scalar> JsonSchema for Written<T> {
         if T::NUMBERS {
             json_schema!({
                 "type": ["string", "integer"], "minimum": 0,
-                "format": T::FORMAT, "description": T::DESCRIPTION,
+                "format": T::FORMAT, "description": T::DESCRIPTION, "examples": [T::EXAMPLE],
             })
         } else {
-            json_schema!({"type": "string", "format": T::FORMAT, "description": T::DESCRIPTION})
+            json_schema!({
+                "type": "string",
+                "format": T::FORMAT, "description": T::DESCRIPTION, "examples": [T::EXAMPLE],
+            })
         }
     }
 }

@@ -112,3 +112,40 @@ fn schema_knows_the_keys_of_a_policy() {
         assert!(policy["properties"][key]["description"].is_string(), "{key}");
     }
 }
+
+#[test]
+fn a_value_that_does_not_fit_hides_nothing_and_entails_nothing() {
+    let first = r#"
+policies:
+  - {name: 5, when: 'args.limit <'}
+  - {tools: {allow: [5, ""]}, subjects: {claims: {a: []}}}
+  - {name: a, subjects: {role: [x]}, network: {alow: [10.0.0.1]}}
+  - 5
+  - {name: a, rateLimits: [{limit: often}, {limit: 1/day, tools: []}], when: 5}
+"#;
+    let found = faults(&[first, "policies: [{name: a}, {name: [], subjects: 5}]"]);
+    let place = |fault: &String| fault.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": ");
+    let places: Vec<String> = found.iter().map(place).collect();
+    assert_eq!(
+        places,
+        [
+            "a.yaml:3: policies[0].name",
+            "a.yaml:4: policies[1]",
+            "a.yaml:4: policies[1].tools.allow[0]",
+            "a.yaml:4: policies[1].tools.allow[1]",
+            "a.yaml:5: policies[2].subjects.role",
+            "a.yaml:5: policies[2].network.alow",
+            "a.yaml:6: policies[3]",
+            "a.yaml:7: policies[4].rateLimits[0].limit",
+            "a.yaml:7: policies[4].rateLimits[1].tools",
+            "a.yaml:7: policies[4].when",
+            "a.yaml:3: policies[0].when",
+            "a.yaml:4: policies[1].subjects.claims.a",
+            "a.yaml:7: policies[4].name",
+            "b.yaml:1: policies[1].name",
+            "b.yaml:1: policies[1].subjects",
+            "b.yaml:1: policies[0].name",
+        ],
+        "{found:#?}"
+    );
+}

@@ -1,6 +1,6 @@
 //! Holds a document against a schema and says in plain words what does not fit.
 
-use super::{Document, Fault, Formats, path, suggestion::closest, union};
+use super::{Document, Fault, Formats, StandIns, path, suggestion::closest, union};
 use jsonschema::{
     Draft, ValidationError,
     error::{TypeKind, ValidationErrorKind},
@@ -10,21 +10,23 @@ use serde_json::Value;
 /// Longest piece of the file quoted in a message, in characters.
 const MAX_QUOTED: usize = 60;
 
-/// All that keeps `document` from being valid, in the order of lines.
-pub(super) fn check(document: &Document, schema: &Value, formats: &Formats) -> Vec<Fault> {
+/// All that keeps `document` from being valid, in the order of lines, and its
+/// content with stand-ins for that.
+pub(super) fn check(document: &Document, schema: &Value, formats: &Formats) -> (Vec<Fault>, Value, StandIns) {
     let mut options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).offline();
     for (name, check) in formats.iter() {
         options = options.with_format(name, check);
     }
     let validator = options.build(schema).expect("a schema derived from a type is a valid schema");
     let mut checker = Checker { document, schema, formats, faults: Vec::new() };
-    for error in validator.iter_errors(document.value()) {
-        checker.explain(&error);
-    }
+    let errors: Vec<_> = validator.iter_errors(document.value()).collect();
+    errors.iter().for_each(|error| checker.explain(error));
     let mut faults = checker.faults;
     faults.sort_by_key(|fault| (fault.line, fault.column));
     faults.dedup();
-    faults
+    let mut value = document.value().clone();
+    let stand_ins = StandIns::put(&mut value, schema, &errors);
+    (faults, value, stand_ins)
 }
 
 /// Turns the validator's errors into faults.

@@ -2,6 +2,9 @@
 
 use serde_json::{Number, Value};
 
+/// Below this every whole number is its own `f64`: 2⁵³.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// What an unquoted scalar stands for.
 pub(super) fn resolve(text: &str) -> Value {
     match text {
@@ -34,7 +37,8 @@ fn unsigned(digits: &str) -> Option<&str> {
 /// `[-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?`
 ///
 /// Infinities and not-a-number stay text: JSON has no such numbers and no
-/// setting wants one.
+/// setting wants one. What is whole is an integer however it is written (JSON
+/// Schema 2020-12 §4.2.3).
 fn float(text: &str) -> Option<Number> {
     let first = text.strip_prefix(['-', '+']).unwrap_or(text);
     let numeric = first.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -43,7 +47,9 @@ fn float(text: &str) -> Option<Number> {
     if !numeric {
         return None;
     }
-    text.parse().ok().and_then(Number::from_f64)
+    let number: f64 = text.parse().ok()?;
+    let whole = (number.fract() == 0.0 && number.abs() < MAX_EXACT).then(|| format!("{number:.0}").parse::<i64>());
+    whole.and_then(Result::ok).map(Number::from).or_else(|| Number::from_f64(number))
 }
 
 #[cfg(test)]
@@ -69,7 +75,8 @@ mod tests {
             ("0x+1", json!("0x+1")),
             ("1.5", json!(1.5)),
             (".5", json!(0.5)),
-            ("1e3", json!(1000.0)),
+            ("1e3", json!(1000)),
+            ("1e23", json!(1e23)),
             (".inf", json!(".inf")),
             (".nan", json!(".nan")),
             ("1e999", json!("1e999")),

@@ -7,12 +7,28 @@ use serde_json::Value;
 ///
 /// `null` is taken out everywhere: a key without a value is refused when the
 /// file is read, so the schema must not offer it. Otherwise a `subjects:` whose
-/// lines were commented out would silently mean "everybody".
+/// lines were commented out would silently mean "everybody". Numbers of 32 bits
+/// get the bound that is theirs.
 pub fn schema_of<T: JsonSchema>() -> Value {
     let mut schema =
         SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>().to_value();
     without_null(&mut schema);
+    bounded(&mut schema);
     schema
+}
+
+/// Follows references from `part` within `schema`; more than a few in a row is
+/// a circle.
+pub(super) fn follow<'a>(schema: &'a Value, mut part: &'a Value) -> &'a Value {
+    for _ in 0..8 {
+        let target =
+            part.get("$ref").and_then(Value::as_str).and_then(|reference| schema.pointer(reference.strip_prefix('#')?));
+        match target {
+            Some(target) => part = target,
+            None => break,
+        }
+    }
+    part
 }
 
 fn without_null(schema: &mut Value) {
@@ -46,6 +62,19 @@ fn without_null(schema: &mut Value) {
             object.values_mut().for_each(without_null);
         }
         Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}
+
+fn bounded(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.get("format").is_some_and(|format| format == "uint32") {
+                object.entry("maximum").or_insert(u32::MAX.into());
+            }
+            object.values_mut().for_each(bounded);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bounded),
         _ => {}
     }
 }

@@ -141,6 +141,35 @@ allow: []
 }
 
 #[test]
+fn what_fits_can_be_looked_at_beside_what_does_not() {
+    let text = "\nmaxBody: lots\nupstreams: {crm: {uri: x}, b: {url: http://b, auth: 5}}\nallow: [a, 5, b]\n";
+    let document = parse(text).unwrap();
+    let Salvage { value, faults, stand_ins } = document.salvage::<Config>(&formats());
+    let value = value.unwrap();
+    assert!(!faults.is_empty());
+    assert_eq!(value.upstreams["b"].url, "http://b");
+    let allow = value.allow.unwrap();
+    assert_eq!((allow.len(), &*allow[0], &*allow[2]), (3, "a", "b"), "entries keep their numbers");
+    for (pointer, explained) in [
+        ("/listen", true),
+        ("/maxBody", true),
+        ("/upstreams/crm/url", true),
+        ("/upstreams/crm", false),
+        ("/upstreams/b/auth/bearer/env", true),
+        ("/upstreams/b/url", false),
+        ("/allow/0", false),
+        ("/allow/1", true),
+        ("/allow/10", false),
+        ("/allow", false),
+        ("", false),
+    ] {
+        assert_eq!(stand_ins.explain(&document.fault_at(pointer, "wrong")), explained, "{pointer}");
+    }
+    let whole = parse("[]").unwrap().salvage::<Config>(&formats());
+    assert!(whole.value.is_some() && whole.stand_ins.explain(&document.fault_at("/allow/1", "wrong")));
+}
+
+#[test]
 fn union_fault_speaks_of_what_was_meant() {
     for (token, expected) in [
         ("[a]", "token: must be text, {env: …} or {file: …}, not a list"),

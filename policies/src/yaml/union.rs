@@ -6,6 +6,7 @@
 
 use super::{
     check::{Checker, join, type_in_words},
+    schema::follow,
     suggestion::closest,
 };
 use jsonschema::{ValidationError, error::ValidationErrorKind};
@@ -66,21 +67,6 @@ fn branches<'a>(schema: &'a Value, pointer: &str) -> Vec<&'a Value> {
         .and_then(Value::as_array)
         .map(|branches| branches.iter().map(|branch| follow(schema, branch)).collect())
         .unwrap_or_default()
-}
-
-/// Follows references within the schema; more than a few in a row is a circle.
-fn follow<'a>(schema: &'a Value, mut branch: &'a Value) -> &'a Value {
-    for _ in 0..8 {
-        let target = branch
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|reference| schema.pointer(reference.strip_prefix('#')?));
-        match target {
-            Some(target) => branch = target,
-            None => break,
-        }
-    }
-    branch
 }
 
 /// The values of a branch that is nothing but a choice of values.

@@ -264,6 +264,7 @@ fn faults_of_the_configuration_and_of_all_policy_files_come_at_once() {
     for listen in ["nowhere", "0.0.0.0:1"] {
         let text = format!("policies: [\"policies/*.yaml\"]\nlisten: {listen}\n");
         let faults = folder.load(&text, false).outcome.unwrap_err();
+        let faults: Vec<_> = faults.iter().filter(|fault| is_error(fault)).collect();
         let files: Vec<&str> = faults.iter().map(|fault| fault.file.rsplit('/').next().unwrap()).collect();
         assert_eq!(files, ["portcullis.yaml", "b.yaml", "c.yaml"], "{faults:#?}");
         assert_eq!((faults[0].line, faults[1].line), (2, 3));
