@@ -151,7 +151,13 @@ impl Decoder {
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::RestInvoke, &Method::POST) | (Door::RestTools, &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
-            (Door::Mcp | Door::Server(_), &Method::DELETE) => return self.end_session(head, inner).await,
+            (Door::Mcp | Door::Server(_), &Method::DELETE) => {
+                if stateless::header_names_stateless(&head.headers) {
+                    // There are no sessions to end (2026-07-28, Streamable HTTP).
+                    return Err(Rejection::MethodNotAllowed { allow: "POST" });
+                }
+                return self.end_session(head, inner).await;
+            }
             (Door::Unknown, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
         };

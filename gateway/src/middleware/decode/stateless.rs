@@ -14,7 +14,8 @@ pub(super) fn is_stateless(envelope: &Envelope, headers: &HeaderMap) -> bool {
     envelope.params.meta.names_version || envelope.method() != Some("initialize") && header_names_stateless(headers)
 }
 
-fn header_names_stateless(headers: &HeaderMap) -> bool {
+/// Whether `MCP-Protocol-Version` names a stateless revision.
+pub(super) fn header_names_stateless(headers: &HeaderMap) -> bool {
     let version = headers.get(mirror::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
     version.and_then(|name| Version::parse(name.trim())).is_some_and(|version| version.era() == Era::Modern)
 }
