@@ -26,6 +26,9 @@ pub enum Rejection {
     AddressNotAllowed,
     /// The request's `Origin` is not allowed.
     OriginNotAllowed,
+    /// The gateway is on loopback, and the request's `Host` names neither this
+    /// machine nor the gateway.
+    HostNotAllowed,
     /// No such path.
     NoSuchPath,
     /// The path exists, the HTTP method does not fit it.

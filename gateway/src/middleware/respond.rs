@@ -44,8 +44,15 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         Rejection::NoCredential => Outside::http(StatusCode::UNAUTHORIZED, "send an API key or a bearer token"),
         Rejection::BadCredential { detail } => Outside::http(StatusCode::UNAUTHORIZED, *detail),
         Rejection::ScopeMissing { .. } => Outside::http(StatusCode::FORBIDDEN, "the token lacks a scope"),
-        Rejection::AddressNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this address is not allowed"),
-        Rejection::OriginNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed"),
+        Rejection::AddressNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "this address is not allowed: ask the gateway's operator to allow it")
+        }
+        Rejection::OriginNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed: ask the gateway's operator to allow it")
+        }
+        Rejection::HostNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "the gateway is on loopback: call it by 127.0.0.1, [::1] or localhost")
+        }
         Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path"),
         Rejection::MethodNotAllowed { .. } => {
             Outside::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")

@@ -35,6 +35,7 @@ fn table() -> Vec<Row> {
         (R::ScopeMissing { required: Arc::default() }, 403, None, None, null.clone()),
         (R::AddressNotAllowed, 403, None, None, null.clone()),
         (R::OriginNotAllowed, 403, None, None, null.clone()),
+        (R::HostNotAllowed, 403, None, None, null.clone()),
         (R::NoSuchPath, 404, None, None, null.clone()),
         (R::MethodNotAllowed { allow: "POST" }, 405, None, None, null.clone()),
         (R::UnsupportedMediaType, 415, Some(-32600), None, null.clone()),
