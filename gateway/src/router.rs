@@ -14,7 +14,7 @@ use crate::backends::Backends;
 use crate::backends::answer::Answer;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
-use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
+use crate::metrics::{CallStatus, Metrics};
 use crate::rejection::Rejection;
 
 /// The innermost service.
@@ -91,7 +91,6 @@ impl Router {
 
 fn unknown(request: &McpRequest) -> Rejection {
     request.record.set_status(CallStatus::Denied);
-    let _ = request.record.tool.set(UNKNOWN_TOOL.into());
     Rejection::UnknownTool { tool: request.called_name().to_owned() }
 }
 

@@ -1,7 +1,7 @@
 //! Changed files are taken whole while calls go on, or not at all.
 
 use nix::sys::signal::Signal;
-use portcullis_tests::client::Client;
+use portcullis_tests::client::{Client, message};
 use portcullis_tests::gateway::{Gateway, KEY, sha256, standard};
 use portcullis_tests::json;
 use portcullis_tests::patience::wait_until;
@@ -112,6 +112,27 @@ fn a_running_call_survives_a_reload() {
         upstream.open_gate();
         assert_eq!(call.join().unwrap(), "waited");
     });
+}
+
+#[test]
+fn a_changed_drain_timeout_is_taken() {
+    let upstream = Scripted::legacy();
+    let entry = format!("{{url: \"{}\"}}", upstream.url());
+    let limits = |drain: &str| format!("limits: {{drainTimeout: {drain}, maxConcurrentRequests: 9}}");
+    let mut gateway = Gateway::over_with(&[("up", &entry)], &limits("24h").replace('9', "8"));
+    gateway.home.configure(&standard(&[("up", &entry)], &limits("100ms")));
+    wait_until("the reload", || reloads(&gateway, "success") >= 1.0);
+    gateway.log.wait_for("the number of connections changes with a restart only");
+    std::thread::scope(|threads| {
+        threads.spawn(|| gateway.client().prepare(call("up__hang")).open(gateway.main).is_ok());
+        upstream.wait_executed("hang", 1);
+        gateway.signal(Signal::SIGTERM);
+    });
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+fn call(tool: &str) -> String {
+    message("tools/call", &json!({"name": tool, "arguments": {}})).to_string()
 }
 
 #[test]

@@ -196,6 +196,19 @@ fn an_upstream_that_comes_back_in_another_era_is_understood() {
 }
 
 #[test]
+fn a_call_whose_tool_cannot_be_looked_up_is_counted() {
+    let gone = Scripted::legacy();
+    let entry = format!("{{url: \"{}\", timeout: 1s, retry: {{maxAttempts: 2, initial: 50ms, max: 30s}}}}", gone.url());
+    drop(gone);
+    let gateway = Gateway::over(&[("up", &entry)]);
+    for _ in 0..5 {
+        assert_upstream_failed(&gateway.client().call("up__echo", &json!({})));
+    }
+    let counted = gateway.metric("portcullis_upstream_requests_total", &[("upstream", "up")]);
+    assert!((counted - 5.0).abs() < 0.1, "{counted} were counted");
+}
+
+#[test]
 fn what_an_upstream_does_is_counted() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);

@@ -120,6 +120,7 @@ impl Assembly {
             separator: config.separator.clone(),
             authenticator: (config.auth.clone(), authenticator),
             audit,
+            drain_timeout: config.limits.drain_timeout,
         })
     }
 
