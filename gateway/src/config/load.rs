@@ -70,7 +70,7 @@ pub(super) fn load(path: &Path, environment: Environment<'_>, linting: bool) -> 
     let mut files = Files::new();
     let text = files.read(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
     let document = match text {
-        Ok(text) => Document::parse(&text, name.as_str()),
+        Ok(text) => Document::parse_leniently(&text, name.as_str()),
         Err(error) => Err(vec![policy_files::unreadable(&name, &error)]),
     };
     let folder = path.parent().unwrap_or(Path::new(""));

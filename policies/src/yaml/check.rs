@@ -43,6 +43,10 @@ impl<'a> Checker<'a> {
     pub(super) fn explain(&mut self, error: &ValidationError<'_>) {
         let at = error.instance_path().as_str();
         let value = error.instance().as_ref();
+        if value.is_null() {
+            // A value that is not there was noticed when the text was read.
+            return;
+        }
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 let known = self.properties(path::parent(error.schema_path().as_str()));
