@@ -59,8 +59,10 @@ impl<'a> Checker<'a> {
                 self.fault(at, format!("the key `{key}` is missing"));
             }
             ValidationErrorKind::Type { kind } => {
-                let expected = expected_types(kind);
-                self.wrong_type(at, &expected, value);
+                match self.misformed(error) {
+                    Some(complaint) => self.fault(at, complaint),
+                    None => self.wrong_type(at, &expected_types(kind), value),
+                }
             }
             ValidationErrorKind::Enum { options } => {
                 let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -86,6 +88,16 @@ impl<'a> Checker<'a> {
             // The value itself stays out of the message: it may be a secret.
             _ => self.fault(at, error.masked_with("the value").to_string()),
         }
+    }
+
+    /// What is wrong with a number or the like where text of a form of its own
+    /// belongs, if quotes would not mend it.
+    fn misformed(&self, error: &ValidationError<'_>) -> Option<String> {
+        let value = error.instance().as_ref();
+        let schema = self.schema.pointer(path::parent(error.schema_path().as_str()))?;
+        let format = schema.get("format")?.as_str()?;
+        let is_one_word = value.is_number() || value.is_boolean();
+        is_one_word.then(|| self.formats.complaint(format, &plain(value)))?
     }
 
     pub(super) fn fault(&mut self, pointer: &str, message: String) {

@@ -197,6 +197,12 @@ fn text_left_unquoted_is_told_to_be_quoted() {
 }
 
 #[test]
+fn number_that_quotes_would_not_mend_is_told_its_form() {
+    assert_eq!(faults("listen: a\nrate: 60"), ["c.yaml:2: rate: \"60\" is not a rate: write 1/second"]);
+    assert_eq!(faults("listen: a\nrate: [60]"), ["c.yaml:2: rate: must be text, not a list"]);
+}
+
+#[test]
 fn secret_value_never_reaches_a_message() {
     let text = "listen: a\ntoken: {env: hunter2, vault: hunter2}\nallow: hunter2\nmaxBody: hunter2";
     let all = faults(text).join("\n");
