@@ -76,3 +76,12 @@ fn the_closer_look_holds_policies_and_configuration_against_each_other() {
     );
     assert_eq!(folder.load(text, false).outcome.unwrap().warnings, [], "only on request");
 }
+
+#[test]
+fn only_times_that_are_written_are_said_to_be_out_of_reach() {
+    let limits = "limits: {requestTimeout: 5s}\nupstreams:\n  a: {builtin: demo";
+    let said = warnings(&format!("{SOUND}{limits}}}"), true);
+    assert!(!said.iter().any(|said| said.contains("timeout")), "{said:?}");
+    let said = warnings(&format!("{SOUND}{limits}, timeout: 6s}}"), true);
+    assert!(said.iter().any(|said| said.starts_with("5:upstreams.a.timeout: is never reached")), "{said:?}");
+}
