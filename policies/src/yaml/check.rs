@@ -58,12 +58,10 @@ impl<'a> Checker<'a> {
                 let key = property.as_str().unwrap_or_default();
                 self.fault(at, format!("the key `{key}` is missing"));
             }
-            ValidationErrorKind::Type { kind } => {
-                match self.misformed(error) {
-                    Some(complaint) => self.fault(at, complaint),
-                    None => self.wrong_type(at, &expected_types(kind), value),
-                }
-            }
+            ValidationErrorKind::Type { kind } => match self.misformed(error) {
+                Some(complaint) => self.fault(at, complaint),
+                None => self.wrong_type(at, &expected_types(kind), value),
+            },
             ValidationErrorKind::Enum { options } => {
                 let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
                 self.no_choice(at, value, &options.iter().collect::<Vec<_>>());
