@@ -59,7 +59,6 @@ impl Assembly {
     /// not change.
     pub(super) fn generation(&self, config: &Config, last: Option<&Generation>) -> anyhow::Result<Generation> {
         let client = http_client(needs_tls(config));
-        let upstreams = self.upstreams(config, last, &client)?;
         let authenticator = match last.map(|last| &last.authenticator) {
             Some((settings, authenticator)) if *settings == config.auth => Arc::clone(authenticator),
             _ => Arc::new(
@@ -75,6 +74,8 @@ impl Assembly {
             }
             (Some(settings), _) => Some((settings.clone(), open(settings)?)),
         };
+        // Last of what can fail: upstreams begin to work as soon as they are there.
+        let upstreams = self.upstreams(config, last, &client)?;
         let separator: Arc<str> = config.separator.as_str().into();
         let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
         let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));

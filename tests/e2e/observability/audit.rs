@@ -80,6 +80,17 @@ fn a_tool_that_does_not_exist_is_not_named() {
 }
 
 #[test]
+fn without_its_log_nothing_is_started() {
+    let home = Home::with_policies(POLICIES);
+    let entry = "{command: touch, args: [started]}";
+    home.configure(&standard(&[("up", entry)], "telemetry: {audit: {file: /dev/full}}"));
+    let finished = portcullis(home.path(), &["serve", "-c", "portcullis.yaml"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("/dev/full"), "{finished:?}");
+    assert!(!home.file("started").exists(), "{finished:?}");
+}
+
+#[test]
 fn an_untouched_log_is_verified() {
     assert_eq!(verify(written().path()), 0);
 }
