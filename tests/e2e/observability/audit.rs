@@ -87,6 +87,7 @@ fn without_its_log_nothing_is_started() {
     let finished = portcullis(home.path(), &["serve", "-c", "portcullis.yaml"]);
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains("/dev/full"), "{finished:?}");
+    assert!(!finished.stderr.contains("process started"), "{finished:?}");
     assert!(!home.file("started").exists(), "{finished:?}");
 }
 
