@@ -156,7 +156,7 @@ fn serve(
         .layer(DecodeLayer::new(settings, sessions, backends))
         .layer(AuthorizeLayer::new(Arc::clone(policies), Arc::clone(metrics)))
         .layer(RateLimitLayer::new(Arc::clone(quotas)))
-        .service(service_fn(|request: McpRequest| {
+        .service(service_fn(|request: Box<McpRequest>| {
             ready(Ok::<_, Rejection>(Answer::result(request.id_text(), r#"{"content":[]}"#)))
         }));
     Box::new(move |request| {

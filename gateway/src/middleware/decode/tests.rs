@@ -4,6 +4,7 @@ mod legacy;
 mod modern;
 mod rest;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use bytes::Bytes;
