@@ -76,6 +76,14 @@ pub(super) fn public_url(check: &mut Check<'_>, url: Option<&Written<Url>>) -> O
     Some(url.clone())
 }
 
+/// The URLs that clients call, where `publicUrl` says what they begin with.
+pub(super) fn endpoints(file: &ConfigFile, public_url: Option<&Url>) -> Vec<String> {
+    let Some(base) = public_url.map(|url| url.as_str().trim_end_matches('/')) else { return Vec::new() };
+    let servers = file.upstreams.iter().chain(file.mcp_servers.iter());
+    let servers = servers.map(|(name, _)| format!("{base}/servers/{name}/mcp"));
+    std::iter::once(format!("{base}/mcp")).chain(servers).collect()
+}
+
 /// `tls`
 pub(super) fn tls(check: &mut Check<'_>, file: &TlsFile) -> Option<TlsSettings> {
     let place = Place::root("tls");

@@ -105,7 +105,7 @@ pub(super) fn build(
     let policy_set = policy_files::compile(&mut check, &policies);
     let (listen, admin_listen) = listening::listeners(&mut check, &file);
     let public_url = listening::public_url(&mut check, file.public_url.as_ref());
-    let auth = authentication(&mut check, &file.auth, public_url.as_ref());
+    let auth = authentication(&mut check, &file.auth, &listening::endpoints(&file, public_url.as_ref()));
     let (upstreams, upstream_limits) = upstreams(&mut check, &file);
     let config = Config {
         listen,

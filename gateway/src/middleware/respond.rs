@@ -4,6 +4,8 @@
 //! Stands right inside `observe`, so that whatever refuses further in is
 //! answered and recorded alike.
 
+mod public_url;
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -14,13 +16,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::uri::Authority;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tower_layer::Layer;
 use tower_service::Service;
+
+pub use self::public_url::{Addressed, PublicUrl};
 
 use crate::body::Body;
 use crate::door::Door;
@@ -273,67 +276,10 @@ impl Outside {
     }
 }
 
-/// What clients call us.
-#[derive(Clone, Debug, Default)]
-pub struct PublicOrigin {
-    configured: Option<Arc<str>>,
-    is_tls: bool,
-}
-
-/// By which name a request reached us: `Host`, in HTTP/2 `:authority`.
-#[derive(Clone, Debug)]
-pub struct Addressed {
-    host: Option<HeaderValue>,
-    authority: Option<Authority>,
-}
-
-// === impl PublicOrigin ===
-
-impl PublicOrigin {
-    /// `https://mcp.example.com`, without a path, where the configuration says
-    /// so; and whether the listener speaks TLS.
-    #[must_use]
-    pub const fn new(configured: Option<Arc<str>>, is_tls: bool) -> Self {
-        Self { configured, is_tls }
-    }
-
-    /// The origin; where none is configured, that by which the caller reached us.
-    #[must_use]
-    pub fn or(&self, addressed: &Addressed) -> Cow<'_, str> {
-        match &self.configured {
-            Some(origin) => Cow::Borrowed(origin),
-            None => {
-                let scheme = if self.is_tls { "https" } else { "http" };
-                Cow::Owned(format!("{scheme}://{}", addressed.name().unwrap_or("localhost")))
-            }
-        }
-    }
-}
-
-// === impl Addressed ===
-
-impl Addressed {
-    /// The names a request bears.
-    #[must_use]
-    pub fn of<B>(request: &Request<B>) -> Self {
-        Self { host: request.headers().get(HOST).cloned(), authority: request.uri().authority().cloned() }
-    }
-
-    fn name(&self) -> Option<&str> {
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-        host.or_else(|| self.authority.as_ref().map(Authority::as_str)).filter(|name| is_authority(name))
-    }
-}
-
-/// Whether the text can stand in a quoted URL.
-fn is_authority(host: &str) -> bool {
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-}
-
 /// What a challenge says of us.
 #[derive(Debug, Default)]
 struct Facts {
-    origin: PublicOrigin,
+    public_url: PublicUrl,
     scopes: Arc<[String]>,
 }
 
@@ -353,10 +299,10 @@ pub struct Respond<S> {
 // === impl RespondLayer ===
 
 impl RespondLayer {
-    /// A layer for a gateway of this origin, where every token needs `scopes`.
+    /// A layer for a gateway at this URL, where every token needs `scopes`.
     #[must_use]
-    pub fn new(origin: PublicOrigin, scopes: Arc<[String]>) -> Self {
-        Self { facts: Arc::new(Facts { origin, scopes }) }
+    pub fn new(public_url: PublicUrl, scopes: Arc<[String]>) -> Self {
+        Self { facts: Arc::new(Facts { public_url, scopes }) }
     }
 }
 
@@ -421,8 +367,8 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
             _ => Cow::Borrowed("/mcp"),
         };
-        let origin = this.facts.origin.or(this.addressed);
-        let url = format!("{origin}/.well-known/oauth-protected-resource{path}");
+        let base = this.facts.public_url.or(this.addressed);
+        let url = format!("{base}/.well-known/oauth-protected-resource{path}");
         if let Some(challenge) = challenge(&rejection, &this.facts.scopes, &url) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
