@@ -158,7 +158,7 @@ fn web_address(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
         "http" if local => {}
         "http" => check.warn(place, "over http:// whoever sits between can put in keys of their own: use https://"),
         _ => {
-            check.fault(place, "must begin with https:// or http://");
+            check.fault(place, format!("must begin with https:// or http://, not {}://", url.scheme()));
             return None;
         }
     }

@@ -68,7 +68,7 @@ pub(super) fn public_url(check: &mut Check<'_>, url: Option<&Written<Url>>) -> O
     let Written(url) = url?;
     let place = Place::root("publicUrl");
     if !matches!(url.scheme(), "http" | "https") {
-        check.fault(&place, "must begin with https:// or http://");
+        check.fault(&place, format!("must begin with https:// or http://, not {}://", url.scheme()));
     }
     if url.query().is_some() {
         check.fault(&place, "must not have a query: it is what paths are appended to");
