@@ -181,12 +181,12 @@ impl UpstreamFailureKind {
     /// What the caller is told.
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Unreachable => "cannot be reached",
+            Self::Unreachable => "cannot be reached; try again later",
             Self::TimedOut => "did not answer in time; the call may have been carried out",
             Self::Disconnected => "went away before its answer was complete; the call may have been carried out",
-            Self::Garbage => "answered with something that is not MCP",
-            Self::Refused => "refuses the gateway's credentials",
-            Self::Failed => "answered with an HTTP error",
+            Self::Garbage => "did not answer with an MCP message of at most 16 MiB; tell the gateway's operator",
+            Self::Refused => "refuses the gateway's credentials; tell the gateway's operator",
+            Self::Failed => "answered with an HTTP error; try again later",
         }
     }
 }

@@ -118,7 +118,8 @@ impl Transport for Script {
                 }
                 Say::Refusal(status, code) => {
                     // The id that the Python SDK gives to what it turns down unread.
-                    let text = format!(r#"{{"jsonrpc":"2.0","id":"server-error","error":{{"code":{code},"message":"no"}}}}"#);
+                    let text =
+                        format!(r#"{{"jsonrpc":"2.0","id":"server-error","error":{{"code":{code},"message":"no"}}}}"#);
                     Ok(Reply::Refusal { status, message: text.into() })
                 }
                 Say::Stream(messages) => {
