@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use portcullis_tests::client::{Client, message};
 use portcullis_tests::gateway::{Gateway, KEY, sha256, standard};
 use portcullis_tests::json;
-use portcullis_tests::patience::wait_until;
+use portcullis_tests::patience::{wait_for, wait_until};
 use portcullis_tests::scripted::Scripted;
 
 fn policy(tools: &str) -> String {
@@ -98,6 +98,21 @@ fn an_invalid_configuration_leaves_the_last_good_one() {
     gateway.signal(Signal::SIGHUP);
     wait_until("the refusal", || reloads(&gateway, "failure") >= 1.0);
     assert!(gateway.client().text_of("up__echo", &json!({})).contains("{}"));
+}
+
+#[test]
+fn what_is_only_questionable_is_no_fault() {
+    let gateway = Gateway::over(&[]);
+    gateway.home.configure("upstrems: {}\n");
+    gateway.log.wait_for("upstrems");
+    let lines: Vec<_> = ["upstrems", "no policy file is named"]
+        .map(|fault| {
+            wait_for("the line", || {
+                gateway.log.find(|line| line["fault"].as_str().is_some_and(|text| text.contains(fault)))
+            })
+        })
+        .into();
+    assert_eq!((&lines[0]["level"], &lines[1]["level"]), (&json!("error"), &json!("warn")), "{lines:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::assembly::Assembly;
 use super::generation::{Current, Generation};
 use crate::admin::{Admin, Phase};
 use crate::backends::Backend;
-use crate::config::{Config, Reloads, Source};
+use crate::config::{Config, Reloads, Source, is_error};
 use crate::listener::{self, Drain, ListenerSettings, TlsAcceptor};
 use crate::mcp::session::IDLE_TIMEOUT;
 
@@ -111,7 +111,11 @@ async fn reload(
         let config = match reloads.next().await {
             Ok(config) => config,
             Err(faults) => {
-                for fault in &faults {
+                let (faults, warnings): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| is_error(fault));
+                for fault in warnings {
+                    tracing::warn!(%fault, "questionable configuration");
+                }
+                for fault in faults {
                     tracing::error!(%fault, "the changed configuration has a fault");
                 }
                 tracing::error!("the changed configuration is not taken; the last good one stays");
