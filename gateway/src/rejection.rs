@@ -142,6 +142,8 @@ pub struct UpstreamFailure {
 pub enum UpstreamFailureKind {
     /// No connection could be made, or the process does not run.
     Unreachable,
+    /// It asks to come back later (HTTP 429 or 503).
+    Busy,
     /// It did not answer in time.
     TimedOut,
     /// It went away in the midst of its answer.
@@ -170,6 +172,7 @@ impl UpstreamFailureKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Busy => "busy",
             Self::TimedOut => "timed_out",
             Self::Disconnected => "disconnected",
             Self::Garbage => "garbage",
@@ -182,6 +185,7 @@ impl UpstreamFailureKind {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Unreachable => "cannot be reached; try again later",
+            Self::Busy => "is busy; try again later",
             Self::TimedOut => "did not answer in time; the call may have been carried out",
             Self::Disconnected => "went away before its answer was complete; the call may have been carried out",
             Self::Garbage => "did not answer with an MCP message of at most 16 MiB; tell the gateway's operator",

@@ -84,7 +84,10 @@ fn an_upstream_that_fails_inside_is_contained() {
 fn an_upstream_that_is_unavailable_is_contained() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);
-    assert_upstream_failed(&gateway.client().call("up__unavailable", &json!({})));
+    let reply = gateway.client().call("up__unavailable", &json!({}));
+    assert_upstream_failed(&reply);
+    assert!(reply.text().contains("is busy"), "it was reached: {}", reply.text());
+    assert!(gateway.metric("portcullis_upstream_requests_total", &[("outcome", "busy")]) > 0.5);
     wait_until("recovery", || gateway.client().call("up__echo", &json!({})).json()["result"].is_object());
 }
 
