@@ -46,7 +46,9 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
     match rejection {
         Rejection::NoCredential => Outside::http(StatusCode::UNAUTHORIZED, "send an API key or a bearer token"),
         Rejection::BadCredential { detail } => Outside::http(StatusCode::UNAUTHORIZED, *detail),
-        Rejection::ScopeMissing { .. } => Outside::http(StatusCode::FORBIDDEN, "the token lacks a scope"),
+        Rejection::ScopeMissing { required } => {
+            Outside::http(StatusCode::FORBIDDEN, format!("the token must have these scopes: {}", required.join(" ")))
+        }
         Rejection::AddressNotAllowed => {
             Outside::http(StatusCode::FORBIDDEN, "this address is not allowed: ask the gateway's operator to allow it")
         }
