@@ -58,7 +58,7 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         Rejection::HostNotAllowed => {
             Outside::http(StatusCode::FORBIDDEN, "the gateway is on loopback: call it by 127.0.0.1, [::1] or localhost")
         }
-        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path"),
+        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path: MCP is served at /mcp"),
         Rejection::MethodNotAllowed { .. } => {
             Outside::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         }
@@ -98,13 +98,13 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         Rejection::CannotBridge { detail } => Outside::rpc(StatusCode::OK, -32603, *detail),
         Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
         Rejection::UnsupportedVersion { requested } => {
-            let supported: Vec<&str> = Version::ALL.iter().map(|version| version.as_str()).collect();
             Outside::rpc(StatusCode::BAD_REQUEST, -32022, "this protocol version is not supported")
-                .with(json!({"supported": supported, "requested": requested}))
+                .with(json!({"supported": versions(), "requested": requested}))
         }
         Rejection::HeaderMismatch { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32020, detail.clone()),
         Rejection::BadVersionHeader => {
-            Outside::rpc(StatusCode::BAD_REQUEST, -32600, "MCP-Protocol-Version names no supported version")
+            let message = format!("MCP-Protocol-Version names none of {}", versions().join(", "));
+            Outside::rpc(StatusCode::BAD_REQUEST, -32600, message)
         }
         Rejection::RateLimited { retry_after } => {
             Outside::rpc(StatusCode::TOO_MANY_REQUESTS, -31429, "rate limit exceeded; try again later")
@@ -130,8 +130,17 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         )
         .after(Duration::from_secs(5)),
         Rejection::Cancelled => Outside::rpc(StatusCode::OK, -31499, "the request was cancelled"),
-        Rejection::Internal => Outside::rpc(StatusCode::INTERNAL_SERVER_ERROR, -32603, "the gateway failed"),
+        Rejection::Internal => Outside::rpc(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            -32603,
+            "the gateway failed; tell its operator the X-Request-ID of this answer",
+        ),
     }
+}
+
+/// The revisions we serve.
+fn versions() -> Vec<&'static str> {
+    Version::ALL.iter().map(|version| version.as_str()).collect()
 }
 
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
