@@ -17,6 +17,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use tokio::task::unconstrained;
 
 use super::Stream;
 use crate::body::Body;
@@ -60,7 +61,9 @@ impl Http1 {
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        // Without tokio's budget, at whose end it would seem to be pending and
+        // wake nobody.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
         std::future::poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
     }
 
@@ -70,7 +73,12 @@ impl Http1 {
         cx: &mut Context<'_>,
         answer: &mut Incoming,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        self.driver.poll_until(cx, |cx| Pin::new(&mut *answer).poll_frame(cx))
+        let mut frame = |cx: &mut Context<'_>| Pin::new(&mut *answer).poll_frame(cx);
+        // It may have come along with the head.
+        match frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.driver.poll_until(cx, frame),
+            ready => ready,
+        }
     }
 
     /// Whether it can take the next request at once, as far as is known.
@@ -89,23 +97,15 @@ impl Driver {
 
     /// Drives the connection until `arriving` is there, which comes from
     /// nowhere else and so needs to wake nobody.
-    fn poll_until<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut arriving: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let silent = &mut Context::from_waker(Waker::noop());
-        if let ready @ Poll::Ready(_) = arriving(silent) {
-            return ready;
-        }
+    fn poll_until<T>(&mut self, cx: &Context<'_>, arriving: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         if self.bell.take_ring() {
             self.advance();
-            if let ready @ Poll::Ready(_) = arriving(silent) {
-                return ready;
-            }
         }
-        self.bell.sleep(cx);
-        Poll::Pending
+        let arrived = arriving(&mut Context::from_waker(Waker::noop()));
+        if arrived.is_pending() {
+            self.bell.sleep(cx);
+        }
+        arrived
     }
 
     fn advance(&mut self) {

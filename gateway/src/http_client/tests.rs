@@ -2,6 +2,8 @@
 
 mod http2;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -333,6 +335,27 @@ async fn who_waits_no_longer_closes_the_connection() {
     drop(body);
     until(|| server.ends() == 1).await;
     assert_eq!(server.idle(), 0);
+}
+
+/// A task that runs out of tokio's budget is told that nothing is ready, even
+/// what is, and expected to come back.
+#[tokio::test]
+async fn an_answer_is_not_missed_where_the_budget_of_the_task_ends() {
+    let server = Server::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n").await;
+    for used in 100..128 {
+        // Begins with a whole budget.
+        tokio::task::yield_now().await;
+        let begun = std::time::Instant::now();
+        let mut asking = pin!(server.ask_and_read());
+        let asking = poll_fn(|cx| {
+            for _ in 0..used {
+                assert!(pin!(tokio::task::consume_budget()).poll(cx).is_ready());
+            }
+            asking.as_mut().poll(cx)
+        });
+        assert_eq!(asking.await, "ab", "{used}");
+        assert!(begun.elapsed() < SOON / 2, "a timer had to wake it: {used}");
+    }
 }
 
 #[tokio::test]

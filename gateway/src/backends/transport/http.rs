@@ -30,7 +30,7 @@ const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const ACCEPTED_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENT_STREAM: &str = "text/event-stream";
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// A server's MCP endpoint.
 #[derive(Debug)]
@@ -39,6 +39,14 @@ pub struct HttpTransport {
     /// Sent with every request.
     headers: Vec<(HeaderName, HeaderValue)>,
     events: broadcast::Sender<ServerEvent>,
+}
+
+/// What the body of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContentType {
+    Json,
+    EventStream,
+    Other,
 }
 
 // === impl HttpTransport ===
@@ -111,9 +119,9 @@ impl Transport for HttpTransport {
     fn listen(&self, mut headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
         Box::pin(async move {
             let names_session = headers.contains_key(mirror::SESSION_ID);
-            headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+            headers.insert(ACCEPT, EVENT_STREAM);
             let response = self.send_briefly(Method::GET, headers, Body::empty()).await?;
-            if response.status() == StatusCode::OK && is_type(response.headers(), EVENT_STREAM) {
+            if response.status() == StatusCode::OK && content_type(response.headers()) == ContentType::EventStream {
                 Ok(messages(response.into_body()))
             } else {
                 Err(refusal(response.status(), response.headers(), names_session))
@@ -145,13 +153,13 @@ async fn read_reply(response: Response<Answer>, names_session: bool) -> Result<R
         return read_refusal(response, names_session).await;
     }
     let session = response.headers().get(mirror::SESSION_ID).cloned();
-    if is_type(response.headers(), EVENT_STREAM) {
-        return Ok(Reply::Stream { messages: messages(response.into_body()), session });
+    match content_type(response.headers()) {
+        ContentType::Json => Ok(Reply::Message { message: collect(response).await?, session }),
+        ContentType::EventStream => Ok(Reply::Stream { messages: messages(response.into_body()), session }),
+        ContentType::Other => {
+            Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())))
+        }
     }
-    if !is_type(response.headers(), "application/json") {
-        return Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())));
-    }
-    Ok(Reply::Message { message: collect(response).await?, session })
 }
 
 /// Reads an answer that is no success. It may carry a JSON-RPC error, which
@@ -159,7 +167,7 @@ async fn read_reply(response: Response<Answer>, names_session: bool) -> Result<R
 async fn read_refusal(response: Response<Answer>, names_session: bool) -> Result<Reply, TransportError> {
     let refusal = refusal(response.status(), response.headers(), names_session);
     let TransportError::Status(status) = refusal else { return Err(refusal) };
-    if is_type(response.headers(), "application/json")
+    if content_type(response.headers()) == ContentType::Json
         && let Ok(message) = collect(response).await
         && message.trim_ascii_start().starts_with(b"{")
     {
@@ -188,9 +196,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(asked.min(MAX_RETRY_AFTER))
 }
 
-fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wanted))
+fn content_type(headers: &HeaderMap) -> ContentType {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        ContentType::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        ContentType::EventStream
+    } else {
+        ContentType::Other
+    }
 }
 
 /// Reads a whole body. One that came in a single frame is not copied.
