@@ -11,10 +11,10 @@ use portcullis_policies::parse_arguments;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::in_flight::{Sent, Waiting};
 use super::link::Link;
 use super::links::SessionKey;
 use super::relay::Relay;
+use super::sent::{Sent, Waiting};
 use super::{Shared, handshake, translate};
 use crate::backends::answer::Answer;
 use crate::backends::tool::Tool;
@@ -31,7 +31,7 @@ const HEADER_MISMATCH: i64 = -32020;
 
 /// A call and what is needed to send it.
 struct Call {
-    request: McpRequest,
+    request: Box<McpRequest>,
     tool: Arc<Tool>,
     /// The arguments as a tree, where something needs them as one.
     arguments: Option<Value>,
@@ -66,12 +66,12 @@ impl From<Rejection> for Failure {
 
 impl Shared {
     /// Runs a tool.
-    pub(super) async fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> Result<Answer, Rejection> {
+    pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, tool: Arc<Tool>) -> Result<Answer, Rejection> {
         let mut call = Call {
             arguments: checked_arguments(&request, &tool)?,
             tool,
             key: session_key(&request),
-            waiting: Waiting::begin(&self.in_flight, &request),
+            waiting: Waiting::begin(&request),
             deadline: request.deadline.min(Instant::now() + self.settings.timeout),
             request,
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::in_flight::{Sent, Waiting};
+use super::sent::{Sent, Waiting};
 use super::{Shared, asked, handshake, translate};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
@@ -19,7 +19,7 @@ use crate::rejection::Rejection;
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
-    pub(super) request: McpRequest,
+    pub(super) request: Box<McpRequest>,
     pub(super) waiting: Waiting,
     pub(super) sent: Sent,
     pub(super) messages: Messages,

@@ -4,23 +4,29 @@ mod legacy;
 mod modern;
 mod rest;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use portcullis_policies::Principal;
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
+use crate::backends::tool::full_name;
 use crate::mcp::session::Agreement;
+use crate::mcp::version::Version;
+use crate::record::CallRecord;
 
 /// A decoder before a service that keeps what reaches it.
 struct Front {
     sessions: Arc<Sessions>,
-    seen: Arc<Mutex<Vec<McpRequest>>>,
+    seen: Arc<Mutex<VecDeque<Box<McpRequest>>>>,
     /// What the service inside answers.
     answer: fn(&McpRequest) -> Result<Answer, Rejection>,
 }
@@ -80,15 +86,16 @@ impl Front {
         let backend: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
         let backends = Arc::new(Backends::new(vec![backend], "__".into()));
         let (seen, answer) = (Arc::clone(&self.seen), self.answer);
-        let inner = service_fn(move |request: McpRequest| {
+        let inner = service_fn(move |request: Box<McpRequest>| {
             let answered = answer(&request);
-            seen.lock().unwrap().push(request);
+            seen.lock().unwrap().push_back(request);
             std::future::ready(answered)
         });
         let door = Door::at(request.uri().path());
         request.extensions_mut().insert(door);
-        request.extensions_mut().insert(Arc::new(Principal::new("apiKey:ci")));
-        request.extensions_mut().insert(Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)));
+        let record = CallRecord::new(HeaderValue::from_static("r1"), None);
+        record.principal.set(Arc::new(Principal::new("apiKey:ci"))).unwrap();
+        request.extensions_mut().insert(Arc::new(record));
         DecodeLayer::new(settings, Arc::clone(&self.sessions), backends).layer(inner).oneshot(request).await
     }
 
@@ -110,10 +117,10 @@ impl Front {
     }
 
     /// The one request that got through.
-    fn passed(&self) -> McpRequest {
+    fn passed(&self) -> Box<McpRequest> {
         let mut seen = self.seen.lock().unwrap();
         assert_eq!(seen.len(), 1, "one request gets through");
-        seen.remove(0)
+        seen.pop_front().expect("it is there")
     }
 
     fn nothing_passed(&self) -> bool {
