@@ -100,10 +100,10 @@ proptest! {
         };
         prop_assert_eq!(envelope.id.map(|id| parsed(&text, id)), value.get("id").cloned());
         if let Kind::Method(method) = &envelope.kind {
-            prop_assert_eq!(Some(method.as_str()), value["method"].as_str());
+            prop_assert_eq!(Some(method.as_ref()), value["method"].as_str());
         }
         let params = &value["params"];
-        prop_assert_eq!(envelope.params.name.as_ref().map(|name| name.text.as_str()), params["name"].as_str());
+        prop_assert_eq!(envelope.params.name.as_ref().map(|name| &*name.text), params["name"].as_str());
         if let Some(name) = &envelope.params.name {
             prop_assert_eq!(&parsed(&text, name.span), &params["name"]);
         }

@@ -236,7 +236,7 @@ impl Decoder {
         })
     }
 
-    fn accept(&self, arrival: Arrival, envelope: Envelope, body: &Bytes, era: Era) -> Result<Decoded, Rejection> {
+    fn accept(&self, arrival: Arrival, envelope: Envelope<'_>, body: &Bytes, era: Era) -> Result<Decoded, Rejection> {
         let Kind::Method(method) = &envelope.kind else {
             return match era {
                 // Nothing is asked of clients yet that they could be answering.
@@ -295,7 +295,7 @@ impl Decoder {
     fn operation(
         &self,
         method: &str,
-        envelope: &Envelope,
+        envelope: &Envelope<'_>,
         era: Era,
         server: Option<&str>,
     ) -> Result<Operation, Rejection> {
@@ -322,7 +322,7 @@ impl Decoder {
                 }
                 let tool = match server {
                     Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
-                    None => name.text.as_str().into(),
+                    None => Arc::clone(&name.text),
                 };
                 Ok(Operation::CallTool { tool })
             }

@@ -140,9 +140,8 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
                 // Scanned before, so it is an object.
                 let _ = Members::for_each(text, |key, value| {
                     if key == "code" {
-                        splice.replace(Span::of(value.get(), text).offset(offset), code);
+                        splice.replace(Span::of(value, text).offset(offset), code);
                     }
-                    true
                 });
             }
             match id {
