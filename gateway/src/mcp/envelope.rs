@@ -139,7 +139,8 @@ struct RawEnvelope<'a> {
     jsonrpc: Option<&'a str>,
     id: Option<&'a str>,
     method: Option<&'a str>,
-    params: Option<RawParams>,
+    params: RawParams,
+    has_params: bool,
     is_response: bool,
     repeated: bool,
     /// A member's name is a known one but for its case.
@@ -148,7 +149,7 @@ struct RawEnvelope<'a> {
 
 #[derive(Default)]
 struct RawParams {
-    read: Params,
+    params: Params,
     /// An array or a scalar.
     is_malformed: bool,
     /// Which of [`KNOWN`] came.
@@ -168,8 +169,8 @@ impl<'a> RawEnvelope<'a> {
                 "id" => &mut self.id,
                 "method" => &mut self.method,
                 "params" => {
-                    self.repeated |= self.params.replace(RawParams::read(scanner, text)?).is_some();
-                    return Ok(());
+                    self.repeated |= std::mem::replace(&mut self.has_params, true);
+                    return self.params.read(scanner, text);
                 }
                 "result" | "error" => {
                     self.repeated |= std::mem::replace(&mut self.is_response, true);
@@ -188,7 +189,7 @@ impl<'a> RawEnvelope<'a> {
 
     fn into_envelope(self, text: &str) -> Result<Envelope<'a>, EnvelopeError> {
         let id = self.id.filter(|id| id_is_valid(id)).map(|id| Span::of(id, text));
-        let params = self.params.unwrap_or_default();
+        let params = self.params;
         let refuse = |detail| Err(EnvelopeError::NotJsonRpc { detail, id });
         if self.repeated || params.repeated {
             return refuse("a member is given twice");
@@ -218,52 +219,70 @@ impl<'a> RawEnvelope<'a> {
         if params.repeated_in_meta {
             return refuse("a member of `_meta` is given twice");
         }
-        Ok(Envelope { id, kind, params: params.read })
+        Ok(Envelope { id, kind, params: params.params })
     }
 }
 
 // === impl RawParams ===
 
 impl RawParams {
-    fn read(scanner: &mut Scanner<'_>, text: &str) -> Result<Self, Fault> {
-        let mut params = Self::default();
+    fn read(&mut self, scanner: &mut Scanner<'_>, text: &str) -> Result<(), Fault> {
         if scanner.peek() != b'{' {
             // `params: null` is what some clients write for none.
-            params.is_malformed = scanner.value()? != "null";
-            return Ok(params);
+            self.is_malformed = scanner.value()? != "null";
+            return Ok(());
         }
-        params.read.is_object = true;
-        scanner.object(|scanner, key| params.member(&key, scanner, text))?;
-        Ok(params)
+        self.params.is_object = true;
+        scanner.object(|scanner, key| self.member(&key, scanner, text)).map(drop)
     }
 
     fn member(&mut self, key: &str, scanner: &mut Scanner<'_>, text: &str) -> Result<(), Fault> {
-        let Some(index) = KNOWN.iter().position(|known| *known == key) else {
-            self.misspelt |= KNOWN.iter().any(|known| differs_in_case(key, known));
-            return scanner.value().map(drop);
+        let span = |value: &str| Span::of(value, text);
+        let object = |value: &str| value.starts_with('{').then(|| span(value));
+        let params = &mut self.params;
+        let index = match key {
+            "name" => {
+                let value = scanner.value()?;
+                params.name = string(value).map(|text| Named { text: text.into(), span: span(value) });
+                0
+            }
+            "arguments" => {
+                let value = scanner.value()?;
+                params.arguments = object(value);
+                params.arguments_malformed = params.arguments.is_none() && value != "null";
+                1
+            }
+            "_meta" => {
+                params.meta_malformed = !matches!(scanner.peek(), b'{' | b'n');
+                (params.meta, self.repeated_in_meta) = Meta::read(scanner, text)?;
+                2
+            }
+            "protocolVersion" => {
+                params.protocol_version = string(scanner.value()?).map(Cow::into_owned);
+                3
+            }
+            "capabilities" => {
+                params.capabilities = object(scanner.value()?);
+                4
+            }
+            "clientInfo" => {
+                params.client_info = object(scanner.value()?);
+                5
+            }
+            "cursor" => {
+                params.cursor = Some(span(scanner.value()?));
+                6
+            }
+            "requestId" => {
+                params.request_id = Some(span(scanner.value()?));
+                7
+            }
+            other => {
+                self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));
+                return scanner.value().map(drop);
+            }
         };
         self.repeated |= std::mem::replace(&mut self.seen[index], true);
-        let params = &mut self.read;
-        if key == "_meta" {
-            params.meta_malformed = !matches!(scanner.peek(), b'{' | b'n');
-            (params.meta, self.repeated_in_meta) = Meta::read(scanner, text)?;
-            return Ok(());
-        }
-        let value = scanner.value()?;
-        let span = Some(Span::of(value, text));
-        let object = span.filter(|_| value.starts_with('{'));
-        match key {
-            "name" => params.name = string(value).zip(span).map(|(text, span)| Named { text: text.into(), span }),
-            "arguments" => {
-                params.arguments = object;
-                params.arguments_malformed = object.is_none() && value != "null";
-            }
-            "protocolVersion" => params.protocol_version = string(value).map(Cow::into_owned),
-            "capabilities" => params.capabilities = object,
-            "clientInfo" => params.client_info = object,
-            "cursor" => params.cursor = span,
-            _ => params.request_id = span,
-        }
         Ok(())
     }
 }

@@ -175,24 +175,28 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a key and its colon; says where the key stands and whether
-    /// it has escapes.
-    fn name(&mut self) -> Result<(&'a str, bool), Fault> {
+    /// Passes over a key and its colon.
+    fn name(&mut self) -> Result<(), Fault> {
+        if self.peek() != b'"' {
+            return Err(Fault::Malformed);
+        }
+        self.string()?;
+        self.expect(b':')
+    }
+
+    /// The same; returns the key, decoded.
+    fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
         if self.peek() != b'"' {
             return Err(Fault::Malformed);
         }
         let start = self.at;
         let escaped = self.string()?;
-        let quoted = &self.text[start..self.at];
+        let end = self.at;
         self.expect(b':')?;
-        Ok((quoted, escaped))
-    }
-
-    /// A key, decoded.
-    fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
-        match self.name()? {
-            (quoted, false) => Ok(Cow::Borrowed(&quoted[1..quoted.len() - 1])),
-            (quoted, true) => string(quoted).ok_or(Fault::Malformed),
+        if escaped {
+            string(&self.text[start..end]).ok_or(Fault::Malformed)
+        } else {
+            Ok(Cow::Borrowed(&self.text[start + 1..end - 1]))
         }
     }
 
@@ -210,30 +214,30 @@ impl<'a> Scanner<'a> {
     /// Passes over a string, at whose opening quote it stands, and says
     /// whether it has escapes.
     fn string(&mut self) -> Result<bool, Fault> {
-        let mut escaped = false;
         self.at += 1;
-        loop {
-            self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
-            match self.byte() {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                b'\\' => self.escape()?,
-                _ => return Err(Fault::Malformed),
-            }
-            escaped = true;
+        self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
+        if self.byte() == b'"' {
+            self.at += 1;
+            return Ok(false);
         }
+        self.escapes().map(|()| true)
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
-        let escape = &self.text.as_bytes()[self.at..];
-        self.at += match escape.get(1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') if escape.get(2..6).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => 6,
-            _ => return Err(Fault::Malformed),
-        };
-        Ok(())
+    /// Passes over the rest of a string from its first escape.
+    #[cold]
+    fn escapes(&mut self) -> Result<(), Fault> {
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            match rest.first() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at += escape_bytes(rest).ok_or(Fault::Malformed)?,
+                _ => return Err(Fault::Malformed),
+            }
+            self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
+        }
     }
 
     fn number(&mut self) -> Result<(), Fault> {
@@ -281,35 +285,47 @@ impl<'a> Scanner<'a> {
 #[must_use]
 pub fn string(value: &str) -> Option<Cow<'_, str>> {
     let plain = value.strip_prefix('"')?.strip_suffix('"')?;
-    if plain.contains('\\') { serde_json::from_str(value).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(plain)) }
+    if plain_bytes(plain.as_bytes()) == plain.len() {
+        Some(Cow::Borrowed(plain))
+    } else {
+        serde_json::from_str(value).ok().map(Cow::Owned)
+    }
+}
+
+/// How many bytes the escape has with which `bytes` begin.
+fn escape_bytes(bytes: &[u8]) -> Option<usize> {
+    match bytes.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => bytes.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
 }
 
 /// How many bytes come before the first that is not simply part of a string:
 /// a quote, a backslash or a control character.
 fn plain_bytes(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+    let mut plain = 0;
+    while let Some(word) = bytes[plain..].first_chunk() {
         let special = special_bytes(u64::from_le_bytes(*word));
         if special != 0 {
-            return 8 * index + special.trailing_zeros() as usize / 8;
+            return plain + special.trailing_zeros() as usize / 8;
         }
+        plain += 8;
     }
-    let special = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    8 * words.len() + special.unwrap_or(rest.len())
+    let special = bytes[plain..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    special.map_or(bytes.len(), |special| plain + special)
 }
 
 /// The high bit of each byte that is special, exact up to the first.
 ///
-/// Eight bytes at a time: taking `n` from a byte below `n` borrows, which sets
-/// the high bit of one that had none.
+/// Eight bytes at a time: what is taken from a byte that is less borrows, and
+/// sets its high bit. With its second bit turned a quote stands right behind
+/// the control characters.
 const fn special_bytes(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xff;
-    let quote = word ^ (EACH * b'"' as u64);
-    let backslash = word ^ (EACH * b'\\' as u64);
-    let is_control = word.wrapping_sub(EACH * 0x20) & !word;
-    let is_quote = quote.wrapping_sub(EACH) & !quote;
-    let is_backslash = backslash.wrapping_sub(EACH) & !backslash;
-    (is_control | is_quote | is_backslash) & (EACH * 0x80)
+    let quote_or_control = (word ^ (EACH * 0x02)).wrapping_sub(EACH * 0x21);
+    let backslash = (word ^ (EACH * 0x5c)).wrapping_sub(EACH);
+    (quote_or_control | backslash) & !word & (EACH * 0x80)
 }
 
 #[cfg(test)]
