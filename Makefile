@@ -39,8 +39,9 @@ deny: cargo-deny
 advisories: cargo-deny ## known vulnerabilities in dependencies; fetches their database
 	cargo deny check advisories
 
-bench: ## what the gateway costs
-	cargo bench --workspace
+bench: ## what the gateway costs: the decision alone, then the whole process beside a bare proxy
+	cargo bench -p portcullis-gateway --bench decision
+	cargo bench -p portcullis-gateway --bench load
 
 cargo-deny:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -54,7 +55,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// If the call is refused, or fails before anything was answered.
-    fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> BoxFuture<'static, Result<Answer, Rejection>>;
+    fn call(
+        self: Arc<Self>,
+        request: Box<McpRequest>,
+        tool: Arc<Tool>,
+    ) -> BoxFuture<'static, Result<Answer, Rejection>>;
 
     /// A client with a handshake no longer waits for the request of this id
     /// (as JSON) in its session.
@@ -76,7 +81,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
 pub struct Backends {
     /// In configured order.
     all: Vec<Arc<dyn Backend>>,
-    by_name: HashMap<Arc<str>, Arc<dyn Backend>>,
+    by_name: HashMap<Arc<str>, Arc<dyn Backend>, RandomState>,
     separator: Arc<str>,
 }
 
@@ -106,15 +111,16 @@ impl Backends {
     /// separator, or one whose only tool it is.
     #[must_use]
     pub fn of_tool(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
-        match full_name.split_once(&*self.separator) {
-            Some((name, _)) => self.named(name),
-            None => self.named(full_name),
-        }
+        let separator = self.separator.as_bytes();
+        // Names are short: a searcher costs more than the search.
+        let end = full_name.as_bytes().windows(separator.len().max(1)).position(|part| part == separator);
+        self.named(end.and_then(|end| full_name.get(..end)).unwrap_or(full_name))
     }
 
-    /// A tool that is known without asking anybody.
+    /// A tool that is known without asking anybody, and who has it.
     #[must_use]
-    pub fn known_tool(&self, full_name: &str) -> Option<Arc<Tool>> {
-        self.of_tool(full_name)?.known_tools()?.get(full_name).cloned()
+    pub fn known_tool(&self, full_name: &str) -> Option<(&Arc<dyn Backend>, Arc<Tool>)> {
+        let backend = self.of_tool(full_name)?;
+        Some((backend, backend.known_tools()?.get(full_name).cloned()?))
     }
 }

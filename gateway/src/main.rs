@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-/// Every call makes many short-lived buffers, freed on other threads than they
-/// were made on, which this allocator is built for.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// Every call makes many short-lived buffers, freed on other threads than they
+// were made on, which this allocator is built for. It takes the place of the
+// C library's, for what is linked in too; through Rust's own interface for
+// allocators each allocation would take the way of over-aligned ones.
+use mimalloc as _;
 
 fn main() -> ExitCode {
     portcullis::cli::run().unwrap_or_else(|error| {

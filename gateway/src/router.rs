@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use tower_service::Service;
 
-use crate::backends::Backends;
 use crate::backends::answer::Answer;
+use crate::backends::tool::Tool;
+use crate::backends::{Backend, Backends};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
@@ -34,11 +35,13 @@ impl Router {
         Self { backends, sessions, metrics }
     }
 
-    async fn route(self, request: McpRequest) -> Result<Answer, Rejection> {
+    async fn route(self, request: Box<McpRequest>) -> Result<Answer, Rejection> {
         match &request.operation {
             Operation::CallTool { tool } => {
-                let tool = Arc::clone(tool);
-                self.call(request, &tool).await
+                let full_name = Arc::clone(tool);
+                let (backend, tool) = self.find(&request, &full_name).await?;
+                note(&request, &tool);
+                backend.call(request, tool).await
             }
             Operation::ListTools => listing::list(&self.backends, &request).await,
             Operation::Initialize => {
@@ -67,26 +70,23 @@ impl Router {
         }
     }
 
-    async fn call(self, request: McpRequest, full_name: &str) -> Result<Answer, Rejection> {
-        let Some(backend) = self.backends.of_tool(full_name) else { return Err(unknown(&request)) };
-        let known = backend.known_tools().and_then(|list| list.get(full_name).cloned());
-        let tool = match known {
-            Some(tool) => Some(tool),
-            None => {
-                let found = backend.find(full_name, request.deadline).await;
-                found.map_err(|failure| {
-                    request.record.set_status(CallStatus::UpstreamError);
-                    let _ = request.record.upstream.set(Arc::clone(backend.name()));
-                    Rejection::Upstream(failure)
-                })?
-            }
-        };
-        let Some(tool) = tool else { return Err(unknown(&request)) };
-        // Where it was known before, the record has it already.
-        let _ = request.record.tool.set(Arc::clone(&tool.full_name));
-        let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
-        Arc::clone(backend).call(request, tool).await
+    /// Asks the backend for a tool that is not known.
+    async fn find(&self, request: &McpRequest, full_name: &str) -> Result<(Arc<dyn Backend>, Arc<Tool>), Rejection> {
+        let backend = self.backends.of_tool(full_name).ok_or_else(|| unknown(request))?;
+        let found = backend.find(full_name, request.deadline).await.map_err(|failure| {
+            request.record.set_status(CallStatus::UpstreamError);
+            let _ = request.record.upstream.set(Arc::clone(backend.name()));
+            Rejection::Upstream(failure)
+        })?;
+        let tool = found.ok_or_else(|| unknown(request))?;
+        Ok((Arc::clone(backend), tool))
     }
+}
+
+/// Writes down which tool is called, if that was not known before.
+fn note(request: &McpRequest, tool: &Tool) {
+    request.record.tool.get_or_init(|| Arc::clone(&tool.full_name));
+    request.record.upstream.get_or_init(|| Arc::clone(&tool.upstream));
 }
 
 fn unknown(request: &McpRequest) -> Rejection {
@@ -95,7 +95,7 @@ fn unknown(request: &McpRequest) -> Rejection {
     Rejection::UnknownTool { tool: request.called_name().to_owned() }
 }
 
-impl Service<McpRequest> for Router {
+impl Service<Box<McpRequest>> for Router {
     type Response = Answer;
     type Error = Rejection;
     type Future = BoxFuture<'static, Result<Answer, Rejection>>;
@@ -104,8 +104,15 @@ impl Service<McpRequest> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: McpRequest) -> Self::Future {
-        Box::pin(self.clone().route(request))
+    fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
+        match request.tool().and_then(|name| self.backends.known_tool(name)) {
+            // Nothing is to be waited for before the backend.
+            Some((backend, tool)) => {
+                note(&request, &tool);
+                Arc::clone(backend).call(request, tool)
+            }
+            None => Box::pin(self.clone().route(request)),
+        }
     }
 }
 

@@ -133,7 +133,7 @@ pub fn build(parts: Parts) -> Stack {
         .service(Router::new(Arc::clone(&parts.backends), Arc::clone(&parts.sessions), Arc::clone(&metrics)));
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
-    let calls: Shared<McpRequest, Answer, Rejection> = Shared::new(calls);
+    let calls: Shared<Box<McpRequest>, Answer, Rejection> = Shared::new(calls);
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))

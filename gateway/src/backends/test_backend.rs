@@ -108,7 +108,11 @@ impl Backend for TestBackend {
         Box::pin(async move { Ok(self.tools(deadline).await?.get(full_name).cloned()) })
     }
 
-    fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> BoxFuture<'static, Result<Answer, Rejection>> {
+    fn call(
+        self: Arc<Self>,
+        request: Box<McpRequest>,
+        tool: Arc<Tool>,
+    ) -> BoxFuture<'static, Result<Answer, Rejection>> {
         self.called.lock().unwrap().push(tool.upstream_name.clone());
         request.record.set_status(CallStatus::Success);
         Box::pin(async move { (self.answer)(&request) })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use foldhash::quality::RandomState;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use http::HeaderValue;
 use serde_json::value::RawValue;
@@ -53,7 +54,7 @@ struct Definition {
 pub struct ToolList {
     /// In the upstream's order.
     pub tools: Vec<Arc<Tool>>,
-    by_full_name: HashMap<Arc<str>, usize>,
+    by_full_name: HashMap<Arc<str>, usize, RandomState>,
 }
 
 /// Turns an upstream's definitions into tools.

@@ -127,7 +127,11 @@ impl Backend for Upstream {
         })
     }
 
-    fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> BoxFuture<'static, Result<Answer, Rejection>> {
+    fn call(
+        self: Arc<Self>,
+        request: Box<McpRequest>,
+        tool: Arc<Tool>,
+    ) -> BoxFuture<'static, Result<Answer, Rejection>> {
         Box::pin(Arc::clone(&self.shared).call(request, tool))
     }
 

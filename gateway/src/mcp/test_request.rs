@@ -18,9 +18,9 @@ use crate::record::CallRecord;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The request that a message stands for.
-pub(crate) fn request(operation: Operation, message: &str) -> McpRequest {
+pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
     let envelope = Envelope::scan(message.as_bytes()).unwrap();
-    McpRequest {
+    Box::new(McpRequest {
         operation,
         body: Bytes::copy_from_slice(message.as_bytes()),
         id: envelope.id,
@@ -36,11 +36,11 @@ pub(crate) fn request(operation: Operation, message: &str) -> McpRequest {
         record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
         limits: Arc::default(),
         filter: ToolFilter::new(|_| true),
-    }
+    })
 }
 
 /// A call of a tool with arguments.
-pub(crate) fn call_with(tool: &str, arguments: &str) -> McpRequest {
+pub(crate) fn call_with(tool: &str, arguments: &str) -> Box<McpRequest> {
     let message = format!(
         r#"{{"jsonrpc":"2.0","id":"q","method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
     );
@@ -48,11 +48,11 @@ pub(crate) fn call_with(tool: &str, arguments: &str) -> McpRequest {
 }
 
 /// A call of a tool.
-pub(crate) fn call(tool: &str) -> McpRequest {
+pub(crate) fn call(tool: &str) -> Box<McpRequest> {
     call_with(tool, "{}")
 }
 
 /// `tools/list`.
-pub(crate) fn list() -> McpRequest {
+pub(crate) fn list() -> Box<McpRequest> {
     request(Operation::ListTools, r#"{"jsonrpc":"2.0","id":"q","method":"tools/list"}"#)
 }

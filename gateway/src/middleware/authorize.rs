@@ -94,9 +94,9 @@ fn decide(access: &Access, request: &McpRequest) -> Result<Decision, Rejection> 
     Ok(access.decide(&CallFacts { ip: request.client_ip, args: arguments.as_ref() }))
 }
 
-impl<S> Service<McpRequest> for Authorize<S>
+impl<S> Service<Box<McpRequest>> for Authorize<S>
 where
-    S: Service<McpRequest, Error = Rejection>,
+    S: Service<Box<McpRequest>, Error = Rejection>,
 {
     type Response = S::Response;
     type Error = Rejection;
@@ -106,7 +106,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: McpRequest) -> Self::Future {
+    fn call(&mut self, mut request: Box<McpRequest>) -> Self::Future {
         match self.check(&mut request) {
             Ok(()) => Either::Right(self.inner.call(request)),
             Err(rejection) => Either::Left(ready(Err(rejection))),

@@ -39,9 +39,9 @@ impl<S> Layer<S> for DeadlineLayer {
 
 // === impl Deadline ===
 
-impl<S> Service<McpRequest> for Deadline<S>
+impl<S> Service<Box<McpRequest>> for Deadline<S>
 where
-    S: Service<McpRequest, Error = Rejection>,
+    S: Service<Box<McpRequest>, Error = Rejection>,
 {
     type Response = S::Response;
     type Error = Rejection;
@@ -51,7 +51,7 @@ where
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: McpRequest) -> Self::Future {
+    fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
         DeadlineFuture { end: sleep_until(request.deadline + GRACE), inner: self.0.call(request) }
     }
 }

@@ -111,7 +111,7 @@ impl<S> Layer<S> for DecodeLayer {
 
 impl<S, B> Service<Request<B>> for Decode<S>
 where
-    S: Service<McpRequest, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
@@ -137,7 +137,7 @@ where
 impl Decoder {
     async fn serve<S, B>(&self, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
     where
-        S: Service<McpRequest, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
@@ -194,7 +194,7 @@ impl Decoder {
     /// Carries a request of the REST flavour.
     async fn plain<S>(&self, arrival: Arrival, message: Bytes, inner: S) -> Result<Answer, Rejection>
     where
-        S: Service<McpRequest, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let (answer, id, era) = self.handle(arrival, message, inner).await.map_err(|refused| refused.rejection)?;
         Ok(encode::last(answer, &id, era).await)
@@ -202,14 +202,14 @@ impl Decoder {
 
     async fn handle<S>(&self, arrival: Arrival, body: Bytes, mut inner: S) -> Result<(Answer, String, Era), Refused>
     where
-        S: Service<McpRequest, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let request = match self.decode(arrival, &body)? {
             Decoded::Request(request) => request,
             Decoded::Nothing => return Ok((Answer::Accepted, String::new(), Era::Legacy)),
         };
         let (id, era) = (request.id_text().to_owned(), request.era());
-        match inner.call(*request).await {
+        match inner.call(request).await {
             Ok(answer) => Ok((answer, id, era)),
             Err(rejection) => Err(Refused { rejection, id: Some(id), era }),
         }
@@ -333,7 +333,7 @@ impl Decoder {
     /// `DELETE` of a session by its client.
     async fn end_session<S>(&self, head: http::request::Parts, mut inner: S) -> Result<Response<Body>, Rejection>
     where
-        S: Service<McpRequest, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let arrival = Arrival::new(head, None, self.settings.request_timeout)?;
         let id = headers::session_id(&arrival.head.headers)?
@@ -356,7 +356,7 @@ impl Decoder {
             limits: Arc::default(),
             filter: ToolFilter::default(),
         };
-        inner.call(ended).await?;
+        inner.call(Box::new(ended)).await?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)

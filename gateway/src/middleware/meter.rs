@@ -3,12 +3,14 @@
 //! Outermost of the MCP half, so that refused calls count too. A call whose
 //! answer is a stream ends with it, one whose caller goes away ends then.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::BoxFuture;
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -44,7 +46,25 @@ pub struct Meter<S> {
     inner: S,
 }
 
-/// A call that is running; when it is gone, the call has ended.
+pin_project! {
+    /// The answer of [`Meter`] in the making.
+    pub struct MeterFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        // Waits for nothing but the answer; what is no call is not metered.
+        Metered { running: Option<Running>, #[pin] inner: F },
+        // Waits for room in the audit log first.
+        Audited { future: BoxFuture<'static, Result<Answer, Rejection>> },
+    }
+}
+
+/// A call that is running. When it is gone, the call has ended.
 struct Running {
     record: Arc<CallRecord>,
     metrics: Arc<Metrics>,
@@ -59,25 +79,6 @@ impl MeterLayer {
     pub const fn new(backends: Arc<Backends>, metrics: Arc<Metrics>, audit: Option<Audit>) -> Self {
         Self { backends, metrics, audit }
     }
-
-    /// Takes up the call, and room in the audit log for it.
-    async fn begin(&self, request: &McpRequest) -> Result<Running, Rejection> {
-        let mut running =
-            Running { record: Arc::clone(&request.record), metrics: Arc::clone(&self.metrics), audit: None };
-        if let Some(audit) = &self.audit {
-            if !audit.log.is_writable() {
-                return Err(Rejection::AuditUnavailable);
-            }
-            let reserved = tokio::time::timeout_at(request.deadline, audit.log.reserve()).await;
-            let reservation = reserved.map_err(|_| Rejection::AuditUnavailable)?;
-            let arguments = audit
-                .include_arguments
-                .then(|| request.params.arguments.map(|span| request.body.slice(span.range())))
-                .flatten();
-            running.audit = Some((reservation, arguments));
-        }
-        Ok(running)
-    }
 }
 
 impl<S> Layer<S> for MeterLayer {
@@ -88,49 +89,96 @@ impl<S> Layer<S> for MeterLayer {
     }
 }
 
+// === impl Audit ===
+
+impl Audit {
+    /// Takes up room in the log for a call.
+    async fn begin(&self, mut running: Running, request: &McpRequest) -> Result<Running, Rejection> {
+        if !self.log.is_writable() {
+            return Err(Rejection::AuditUnavailable);
+        }
+        let reserved = tokio::time::timeout_at(request.deadline, self.log.reserve()).await;
+        let reservation = reserved.map_err(|_| Rejection::AuditUnavailable)?;
+        let arguments = self
+            .include_arguments
+            .then(|| request.params.arguments.map(|span| request.body.slice(span.range())))
+            .flatten();
+        running.audit = Some((reservation, arguments));
+        Ok(running)
+    }
+}
+
 // === impl Meter ===
 
-impl<S> Service<McpRequest> for Meter<S>
+impl<S> Service<Box<McpRequest>> for Meter<S>
 where
-    S: Service<McpRequest, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = Answer;
     type Error = Rejection;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Answer, Rejection>>>;
+    type Future = MeterFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: McpRequest) -> Self::Future {
-        let Some(name) = request.tool() else { return Either::Left(self.inner.call(request)) };
-        if let Some(tool) = self.layer.backends.known_tool(name) {
+    fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
+        let Some(name) = request.tool() else {
+            return MeterFuture::metered(None, self.inner.call(request));
+        };
+        if let Some((_, tool)) = self.layer.backends.known_tool(name) {
             // A new record: nothing was set before.
             let _ = request.record.tool.set(Arc::clone(&tool.full_name));
             let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
         }
+        let running =
+            Running { record: Arc::clone(&request.record), metrics: Arc::clone(&self.layer.metrics), audit: None };
+        let Some(audit) = self.layer.audit.clone() else {
+            return MeterFuture::metered(Some(running), self.inner.call(request));
+        };
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
-        let layer = self.layer.clone();
-        Either::Right(Box::pin(async move {
-            let running = layer.begin(&request).await?;
-            match inner.call(request).await {
-                Ok(Answer::Stream(stream)) => {
-                    Ok(Answer::Stream(Box::pin(stream.inspect(move |_| {
-                        // Held for as long as the stream is.
-                        let _ = &running;
-                    }))))
+        let audited = async move {
+            let running = audit.begin(running, &request).await?;
+            MeterFuture::metered(Some(running), inner.call(request)).await
+        };
+        MeterFuture { state: State::Audited { future: Box::pin(audited) } }
+    }
+}
+
+// === impl MeterFuture ===
+
+impl<F> MeterFuture<F> {
+    const fn metered(running: Option<Running>, inner: F) -> Self {
+        Self { state: State::Metered { running, inner } }
+    }
+}
+
+impl<F: Future<Output = Result<Answer, Rejection>>> Future for MeterFuture<F> {
+    type Output = Result<Answer, Rejection>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (running, inner) = match self.project().state.project() {
+            StateProjection::Audited { future } => return future.as_mut().poll(cx),
+            StateProjection::Metered { running, inner } => (running, inner),
+        };
+        let answer = ready!(inner.poll(cx));
+        // The call ends here, save where its answer streams on.
+        let Some(running) = running.take() else { return Poll::Ready(answer) };
+        Poll::Ready(match answer {
+            Ok(Answer::Stream(stream)) => Ok(Answer::Stream(Box::pin(stream.inspect(move |_| {
+                // Held for as long as the stream is.
+                let _ = &running;
+            })))),
+            Ok(answer) => Ok(answer),
+            Err(rejection) => {
+                if running.record.status().is_none() {
+                    running.record.set_status(CallStatus::Error);
                 }
-                Ok(answer) => Ok(answer),
-                Err(rejection) => {
-                    if running.record.status().is_none() {
-                        running.record.set_status(CallStatus::Error);
-                    }
-                    Err(rejection)
-                }
+                Err(rejection)
             }
-        }))
+        })
     }
 }
 

@@ -51,9 +51,9 @@ impl<S> Layer<S> for RateLimitLayer {
 
 // === impl RateLimit ===
 
-impl<S> Service<McpRequest> for RateLimit<S>
+impl<S> Service<Box<McpRequest>> for RateLimit<S>
 where
-    S: Service<McpRequest, Error = Rejection>,
+    S: Service<Box<McpRequest>, Error = Rejection>,
 {
     type Response = S::Response;
     type Error = Rejection;
@@ -63,7 +63,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: McpRequest) -> Self::Future {
+    fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
         let spent = match request.tool() {
             Some(tool) => self.quotas.spend(tool, request.principal.name(), request.client_ip, &request.limits),
             None => Ok(()),

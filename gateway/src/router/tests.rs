@@ -20,7 +20,7 @@ fn backend(name: &str, tools: &[&str]) -> Arc<TestBackend> {
     Arc::new(TestBackend::new(name, tools))
 }
 
-async fn ask(router: &Router, request: McpRequest) -> Value {
+async fn ask(router: &Router, request: Box<McpRequest>) -> Value {
     match router.clone().oneshot(request).await.unwrap() {
         Answer::Message { message, .. } | Answer::Opened { message, .. } => serde_json::from_slice(&message).unwrap(),
         other => panic!("{other:?}"),
@@ -31,7 +31,7 @@ fn names(answer: &Value) -> Vec<&str> {
     answer["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect()
 }
 
-fn initialize(params: &str) -> McpRequest {
+fn initialize(params: &str) -> Box<McpRequest> {
     let message = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#);
     request(Operation::Initialize, &message)
 }

@@ -89,6 +89,10 @@ impl Transport for HttpTransport {
             headers.insert(CONTENT_TYPE, JSON);
             headers.insert(ACCEPT, ACCEPTED_TYPES);
             let exchange = async {
+                // Requests that came together are sent on together: a server
+                // that sleeps is woken once for all of them instead of once
+                // for each, which costs more than all the rest we do.
+                tokio::task::yield_now().await;
                 let response = self.send(Method::POST, headers, Body::from(body)).await?;
                 read_reply(response, names_session).await
             };

@@ -31,7 +31,7 @@ const HEADER_MISMATCH: i64 = -32020;
 
 /// A call and what is needed to send it.
 struct Call {
-    request: McpRequest,
+    request: Box<McpRequest>,
     tool: Arc<Tool>,
     /// The arguments as a tree, where something needs them as one.
     arguments: Option<Value>,
@@ -66,7 +66,7 @@ impl From<Rejection> for Failure {
 
 impl Shared {
     /// Runs a tool.
-    pub(super) async fn call(self: Arc<Self>, request: McpRequest, tool: Arc<Tool>) -> Result<Answer, Rejection> {
+    pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, tool: Arc<Tool>) -> Result<Answer, Rejection> {
         let mut call = Call {
             arguments: checked_arguments(&request, &tool)?,
             tool,

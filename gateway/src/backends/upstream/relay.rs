@@ -19,7 +19,7 @@ use crate::rejection::Rejection;
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
-    pub(super) request: McpRequest,
+    pub(super) request: Box<McpRequest>,
     pub(super) waiting: Waiting,
     pub(super) sent: Sent,
     pub(super) messages: Messages,

@@ -55,7 +55,7 @@ impl Fixture {
 
     async fn call(&self, request: McpRequest) -> Result<Answer, Rejection> {
         let found = self.upstream.find("crm__find", request.deadline).await.map_err(Rejection::Upstream)?;
-        Arc::clone(&self.upstream).call(request, found.expect("the tool is listed")).await
+        Arc::clone(&self.upstream).call(Box::new(request), found.expect("the tool is listed")).await
     }
 
     /// Calls and waits for everything the client hears.

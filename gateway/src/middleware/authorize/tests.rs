@@ -23,10 +23,10 @@ policies:
 "#;
 
 /// What passes, and the request as it went on.
-async fn pass(metrics: &Arc<Metrics>, request: McpRequest) -> Result<McpRequest, Rejection> {
+async fn pass(metrics: &Arc<Metrics>, request: Box<McpRequest>) -> Result<Box<McpRequest>, Rejection> {
     let policies = PolicySet::compile(&[Document::parse(POLICIES, "p.yaml").unwrap()]).unwrap();
     let passed = Mutex::new(None);
-    let inner = service_fn(|request: McpRequest| {
+    let inner = service_fn(|request: Box<McpRequest>| {
         *passed.lock().unwrap() = Some(request);
         std::future::ready(Ok::<_, Rejection>(()))
     });

@@ -4,6 +4,7 @@ mod legacy;
 mod modern;
 mod rest;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::mcp::session::Agreement;
 /// A decoder before a service that keeps what reaches it.
 struct Front {
     sessions: Arc<Sessions>,
-    seen: Arc<Mutex<Vec<McpRequest>>>,
+    seen: Arc<Mutex<VecDeque<Box<McpRequest>>>>,
     /// What the service inside answers.
     answer: fn(&McpRequest) -> Result<Answer, Rejection>,
 }
@@ -80,9 +81,9 @@ impl Front {
         let backend: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
         let backends = Arc::new(Backends::new(vec![backend], "__".into()));
         let (seen, answer) = (Arc::clone(&self.seen), self.answer);
-        let inner = service_fn(move |request: McpRequest| {
+        let inner = service_fn(move |request: Box<McpRequest>| {
             let answered = answer(&request);
-            seen.lock().unwrap().push(request);
+            seen.lock().unwrap().push_back(request);
             std::future::ready(answered)
         });
         let door = Door::at(request.uri().path());
@@ -110,10 +111,10 @@ impl Front {
     }
 
     /// The one request that got through.
-    fn passed(&self) -> McpRequest {
+    fn passed(&self) -> Box<McpRequest> {
         let mut seen = self.seen.lock().unwrap();
         assert_eq!(seen.len(), 1, "one request gets through");
-        seen.remove(0)
+        seen.pop_front().expect("it is there")
     }
 
     fn nothing_passed(&self) -> bool {

@@ -30,7 +30,7 @@ impl Meters {
     where
         F: Fn(&CallRecord) -> Result<Answer, Rejection> + Clone + Send + Sync + 'static,
     {
-        let service = service_fn(move |request: McpRequest| ready(inner(&request.record)));
+        let service = service_fn(move |request: Box<McpRequest>| ready(inner(&request.record)));
         self.layer().layer(service).oneshot(call(tool)).await
     }
 
@@ -95,7 +95,7 @@ async fn a_name_nobody_knows_is_counted_as_unknown() {
 #[tokio::test]
 async fn a_call_whose_caller_goes_away_is_counted_when_it_does() {
     let meters = Meters::new();
-    let service = service_fn(|_: McpRequest| pending::<Result<Answer, Rejection>>());
+    let service = service_fn(|_: Box<McpRequest>| pending::<Result<Answer, Rejection>>());
     let mut running = Box::pin(meters.layer().layer(service).oneshot(call("a__t")));
     assert!(running.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
     assert_eq!(meters.count("a__t", "error"), 0);
@@ -126,7 +126,7 @@ async fn a_streamed_call_ends_with_its_stream() {
 #[tokio::test]
 async fn what_calls_no_tool_is_not_counted() {
     let meters = Meters::new();
-    let service = service_fn(|_: McpRequest| ready(Ok::<_, Rejection>(answered())));
+    let service = service_fn(|_: Box<McpRequest>| ready(Ok::<_, Rejection>(answered())));
     meters.layer().layer(service).oneshot(list()).await.unwrap();
     assert!(!String::from_utf8(meters.metrics.render()).unwrap().contains("mcp_tool_invocations_total{"));
 }
