@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::json::Members;
+use super::json::{Cuts, Cutter, Members};
 use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
@@ -56,16 +56,15 @@ pub enum UpstreamKind {
 }
 
 /// What the gateway reads of a result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultMembers {
     /// `isError` is `true`: the tool failed.
     pub is_error: bool,
     /// `resultType`, which only stateless servers write.
     pub result_type: Option<Span>,
-    /// `ttlMs` or `cacheScope` is there.
-    pub has_cache_fields: bool,
-    /// `structuredContent` is no object, which only stateless clients know.
-    pub has_plain_structured_content: bool,
+    /// How to cut out what only stateless clients know: `resultType`, the cache
+    /// fields, and `structuredContent` that is no object.
+    pub without_stateless: Cuts,
 }
 
 /// What came is not a JSON-RPC message.
@@ -172,19 +171,28 @@ impl<'a> RawMessage<'a> {
 // === impl ResultMembers ===
 
 impl ResultMembers {
-    fn read<'a>(scanner: &mut Scanner<'a>, text: &str) -> Result<(&'a str, Self), Fault> {
+    fn read<'a>(scanner: &mut Scanner<'a>, text: &'a str) -> Result<(&'a str, Self), Fault> {
         let mut members = Self::default();
+        let mut cutter = Cutter::new(text, scanner.at());
         let result = scanner.object(|scanner, key| {
             let value = scanner.value()?;
-            match key.as_ref() {
-                "isError" => members.is_error = value == "true",
-                "resultType" => members.result_type = Some(Span::of(value, text)),
-                "ttlMs" | "cacheScope" => members.has_cache_fields = true,
-                "structuredContent" => members.has_plain_structured_content = !value.starts_with('{'),
-                _ => {}
-            }
+            let is_stateless = match key.as_ref() {
+                "isError" => {
+                    members.is_error = value == "true";
+                    false
+                }
+                "resultType" => {
+                    members.result_type = Some(Span::of(value, text));
+                    true
+                }
+                "ttlMs" | "cacheScope" => true,
+                "structuredContent" => !value.starts_with('{'),
+                _ => false,
+            };
+            cutter.member(value, is_stateless);
             Ok(())
         })?;
+        members.without_stateless = cutter.finish();
         Ok((result, members))
     }
 }

@@ -15,18 +15,70 @@ use super::splice::Span;
 /// us may recurse, and must not be handed what would overflow its stack.
 pub const MAX_DEPTH: usize = 128;
 
-/// What to cut out of an object, see [`Members::cut`].
-#[derive(Debug, Default)]
+/// What to cut out of an object so that some of its members are gone and
+/// everything else keeps its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cuts {
-    /// In order, relative to the object's first byte.
-    pub spans: SmallVec<[Range<usize>; 4]>,
+    /// In order.
+    pub spans: SmallVec<[Range<usize>; 2]>,
     /// Whether a member is left.
     pub keeps_members: bool,
+}
+
+/// Finds the cuts while the object's members are read one by one.
+#[derive(Debug)]
+pub struct Cutter<'a> {
+    text: &'a str,
+    cuts: Cuts,
+    /// Where the object's members begin.
+    start: usize,
+    /// Where the last member ended.
+    end: usize,
+    /// Where the last of the dropped ones ended that come before the first kept.
+    leading: Option<usize>,
 }
 
 /// The members of an object, each visited once and borrowed.
 #[derive(Debug)]
 pub struct Members;
+
+// === impl Cutter ===
+
+impl<'a> Cutter<'a> {
+    /// Cuts in an object whose opening brace is at `start` of `text`.
+    #[must_use]
+    pub fn new(text: &'a str, start: usize) -> Self {
+        Self { text, cuts: Cuts::default(), start: start + 1, end: start + 1, leading: None }
+    }
+
+    /// Takes in the next member, by its value.
+    ///
+    /// # Panics
+    ///
+    /// If the value is not borrowed from the text.
+    pub fn member(&mut self, value: &str, dropped: bool) {
+        let end = Span::of(value, self.text).end();
+        match (dropped, self.cuts.keeps_members) {
+            (true, true) => self.cuts.spans.push(self.end..end),
+            (true, false) => self.leading = Some(end),
+            (false, _) => {
+                self.cuts.keeps_members = true;
+                if let Some(dropped) = self.leading.take() {
+                    let comma = self.text[dropped..].find(',').map_or(dropped, |comma| dropped + comma + 1);
+                    self.cuts.spans.push(self.start..comma);
+                }
+            }
+        }
+        self.end = end;
+    }
+
+    /// The cuts, as places in the text.
+    #[must_use]
+    pub fn finish(mut self) -> Cuts {
+        self.cuts.spans.extend(self.leading.map(|dropped| self.start..dropped));
+        self.cuts
+    }
+}
 
 // === impl Members ===
 
@@ -46,32 +98,15 @@ impl Members {
     }
 
     /// What to cut out of the object `text` so that the members whose key
-    /// `drop` names are gone and everything else keeps its bytes.
+    /// `drop` names are gone.
     ///
     /// # Errors
     ///
-    /// If the text is no object.
+    /// If the text is no object, or does not begin with its brace.
     pub fn cut(text: &str, drop: impl Fn(&str) -> bool) -> Result<Cuts, Fault> {
-        let mut cuts = Cuts::default();
-        // Where the last member ended, and the dropped ones before the first kept.
-        let (mut end, mut leading) = (1, None);
-        Self::for_each(text, |key, value| {
-            let value_end = Span::of(value, text).end();
-            match (drop(&key), cuts.keeps_members) {
-                (true, true) => cuts.spans.push(end..value_end),
-                (true, false) => leading = Some(value_end),
-                (false, _) => {
-                    cuts.keeps_members = true;
-                    if let Some(dropped) = leading.take() {
-                        let comma = text[dropped..].find(',').map_or(dropped, |comma| dropped + comma + 1);
-                        cuts.spans.push(1..comma);
-                    }
-                }
-            }
-            end = value_end;
-        })?;
-        cuts.spans.extend(leading.map(|dropped| 1..dropped));
-        Ok(cuts)
+        let mut cutter = Cutter::new(text, 0);
+        Self::for_each(text, |key, value| cutter.member(value, drop(&key)))?;
+        Ok(cutter.finish())
     }
 }
 

@@ -51,6 +51,9 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![4 => prop::sample::select(KNOWN).prop_map(str::to_owned), 1 => ".{0,6}"]
 }
 
+const RESULT_MEMBERS: &[&str] =
+    &["resultType", "content", "isError", "structuredContent", "ttlMs", "cacheScope", "_meta"];
+
 /// An object that is close to a message, in some spelling.
 fn message() -> impl Strategy<Value = (Value, String)> {
     let object = prop::collection::vec((key(), value()), 0..6)
@@ -139,6 +142,27 @@ proptest! {
                 prop_assert_eq!(Some(method.as_str()), value["method"].as_str());
             }
         }
+    }
+
+    #[test]
+    fn without_what_only_stateless_clients_know_the_rest_of_a_result_is_left(
+        members in prop::collection::hash_map(prop::sample::select(RESULT_MEMBERS), value(), 0..7),
+        pretty: bool,
+    ) {
+        let mut message = json!({"jsonrpc": "2.0", "id": 1, "result": members});
+        let text = if pretty { serde_json::to_string_pretty(&message) } else { serde_json::to_string(&message) }.unwrap();
+        let scanned = UpstreamMessage::scan(Bytes::from(text.clone())).unwrap();
+        let UpstreamKind::Result { members, .. } = scanned.kind else { panic!("{text}") };
+        let mut rest = text;
+        for cut in members.without_stateless.spans.iter().rev() {
+            rest.replace_range(cut.clone(), "");
+        }
+        message["result"].as_object_mut().unwrap().retain(|key, value| match key.as_str() {
+            "resultType" | "ttlMs" | "cacheScope" => false,
+            "structuredContent" => value.is_object(),
+            _ => true,
+        });
+        prop_assert_eq!(serde_json::from_str::<Value>(&rest).unwrap(), message);
     }
 
     #[test]

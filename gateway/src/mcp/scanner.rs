@@ -46,6 +46,12 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, levels }
     }
 
+    /// How far the text is read; behind [`Scanner::peek`] the place of that byte.
+    #[must_use]
+    pub const fn at(&self) -> usize {
+        self.at
+    }
+
     /// The byte that comes next, behind white space; 0 at the end.
     pub fn peek(&mut self) -> u8 {
         loop {
