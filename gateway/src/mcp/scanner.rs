@@ -206,6 +206,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
     fn scalar(&mut self, first: u8) -> Result<(), Fault> {
         match first {
             b'"' => self.string().map(drop),
@@ -219,6 +220,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes over a string, at whose opening quote it stands, and says
     /// whether it has escapes.
+    #[inline(always)] // Both ways to a value are short this way.
     fn string(&mut self) -> Result<bool, Fault> {
         self.at += 1;
         self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
@@ -318,8 +320,12 @@ fn plain_bytes(bytes: &[u8]) -> usize {
         }
         plain += 8;
     }
-    let special = bytes[plain..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    special.map_or(bytes.len(), |special| plain + special)
+    plain + plain_bytes_at_the_end(&bytes[plain..])
+}
+
+#[cold]
+fn plain_bytes_at_the_end(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(bytes.len())
 }
 
 /// The high bit of each byte that is special, exact up to the first.

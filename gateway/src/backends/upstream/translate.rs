@@ -79,11 +79,12 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
         .and_then(|info| std::str::from_utf8(info).ok())
         .map_or_else(|| Cow::Owned(super::handshake::client_info().to_string()), Cow::Borrowed);
     let meta = &request.params.meta;
-    match (meta.span, meta.malformed) {
-        (Some(_), _) => format!("{BRIDGED_META}{client_info}{}", if keeps_members { "," } else { "" }),
-        (None, Some(_)) => format!("{{{BRIDGED_META}{client_info}}}"),
-        (None, None) => format!(r#","_meta":{{{BRIDGED_META}{client_info}}}"#),
-    }
+    let (before, behind) = match (meta.span, meta.malformed) {
+        (Some(_), _) => ("", if keeps_members { "," } else { "" }),
+        (None, Some(_)) => ("{", "}"),
+        (None, None) => (r#","_meta":{"#, "}"),
+    };
+    [before, BRIDGED_META, &client_info, behind].concat()
 }
 
 /// The headers that go with it.
