@@ -50,7 +50,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>>;
 
-    /// Runs a tool.
+    /// Runs a tool, no longer than its caller waits for it: see
+    /// [`Cancellable`](crate::mcp::in_flight::Cancellable).
     ///
     /// # Errors
     ///
@@ -60,10 +61,6 @@ pub trait Backend: Send + Sync + fmt::Debug {
         request: Box<McpRequest>,
         tool: Arc<Tool>,
     ) -> BoxFuture<'static, Result<Answer, Rejection>>;
-
-    /// A client with a handshake no longer waits for the request of this id
-    /// (as JSON) in its session.
-    fn cancel(&self, session: u128, id: &str);
 
     /// A client's session ended.
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()>;

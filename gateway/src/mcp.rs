@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod arguments;
 pub mod envelope;
+pub mod in_flight;
 pub mod json;
 pub mod meta;
 pub mod mirror;

@@ -53,8 +53,7 @@ impl Router {
             Operation::Ping => Ok(Answer::result(request.id_text(), "{}")),
             Operation::Cancelled => {
                 if let (Some(session), Some(id)) = (&request.session, request.params.request_id) {
-                    let id = request.text(id);
-                    self.backends.all().iter().for_each(|backend| backend.cancel(session.key, id));
+                    session.in_flight.cancel(request.text(id));
                 }
                 Ok(Answer::Accepted)
             }

@@ -24,8 +24,6 @@ pub(crate) struct TestBackend {
     answer: fn(&McpRequest) -> Result<Answer, Rejection>,
     /// The tools called, by their names at the upstream, as JSON.
     pub(crate) called: Mutex<Vec<String>>,
-    /// The requests cancelled, by their ids.
-    pub(crate) cancelled: Mutex<Vec<String>>,
     /// The sessions ended.
     pub(crate) ended: Mutex<Vec<u128>>,
 }
@@ -63,7 +61,6 @@ impl TestBackend {
             delay: Duration::ZERO,
             answer: |request| Ok(Answer::result(request.id_text(), "{}")),
             called: Mutex::default(),
-            cancelled: Mutex::default(),
             ended: Mutex::default(),
         }
     }
@@ -116,10 +113,6 @@ impl Backend for TestBackend {
         self.called.lock().unwrap().push(tool.upstream_name.clone());
         request.record.set_status(CallStatus::Success);
         Box::pin(async move { (self.answer)(&request) })
-    }
-
-    fn cancel(&self, _: u128, id: &str) {
-        self.cancelled.lock().unwrap().push(id.to_owned());
     }
 
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()> {

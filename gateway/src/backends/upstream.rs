@@ -10,10 +10,10 @@ mod calling;
 mod catalog;
 mod circuit;
 mod handshake;
-mod in_flight;
 mod link;
 mod links;
 mod relay;
+mod sent;
 mod single_flight;
 mod tending;
 mod translate;
@@ -26,7 +26,6 @@ use tokio::time::Instant;
 
 use self::catalog::Catalog;
 use self::circuit::Circuit;
-use self::in_flight::InFlight;
 use self::links::Links;
 use super::Backend;
 use super::answer::Answer;
@@ -51,7 +50,6 @@ struct Shared {
     links: Links,
     circuit: Circuit,
     catalog: Catalog,
-    in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     /// Whether no new calls come.
     retired: AtomicBool,
@@ -81,7 +79,6 @@ impl Upstream {
             links: Links::new(Arc::clone(&transport)),
             circuit: Circuit::new(settings.retry),
             catalog: Catalog::new(naming),
-            in_flight: Arc::default(),
             settings,
             transport,
             metrics,
@@ -133,10 +130,6 @@ impl Backend for Upstream {
         tool: Arc<Tool>,
     ) -> BoxFuture<'static, Result<Answer, Rejection>> {
         Box::pin(Arc::clone(&self.shared).call(request, tool))
-    }
-
-    fn cancel(&self, session: u128, id: &str) {
-        self.shared.in_flight.cancel(session, id);
     }
 
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()> {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use super::in_flight::InFlight;
 use super::version::Version;
 
 /// Open sessions in all; beyond them the least used make room.
@@ -36,6 +37,8 @@ pub struct Session {
     pub client_info: Option<Bytes>,
     /// Tells this session's upstream sessions from those of others.
     pub key: u128,
+    /// Its requests that are not answered yet.
+    pub in_flight: InFlight,
     last_used: AtomicU64,
 }
 
@@ -88,6 +91,7 @@ impl Sessions {
             capabilities: agreement.capabilities,
             client_info: agreement.client_info,
             key: random.as_u128(),
+            in_flight: InFlight::default(),
             last_used: AtomicU64::new(self.now()),
         });
         self.open.insert(id, Arc::clone(&session));

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::{TestBackend, unreachable};
+use crate::mcp::in_flight::Cancellable;
 use crate::mcp::request::ToolFilter;
 use crate::mcp::session::MAX_KEPT_BYTES;
 use crate::mcp::test_request::{call, list, request};
@@ -161,19 +163,21 @@ async fn a_session_keeps_no_more_of_its_client_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_cancellation_reaches_the_servers_of_a_session_alone() {
-    let a = backend("a", &[]);
+async fn a_session_cancels_its_own_requests_and_ends_at_its_servers() {
+    let a = backend("a", &["t"]);
     let router = router(&[Arc::clone(&a)]);
     let message = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#;
     router.clone().oneshot(request(Operation::Cancelled, message)).await.unwrap();
-    assert!(a.cancelled.lock().unwrap().is_empty());
 
     let Ok(Answer::Opened { session, .. }) = router.clone().oneshot(initialize("{}")).await else { panic!() };
     let session = router.sessions.get(&session, "apiKey:ci").unwrap();
+    let mut running = call("a__t");
+    running.session = Some(Arc::clone(&session));
+    let running = Cancellable::begin(&running).unwrap();
     let mut cancelled = request(Operation::Cancelled, message);
     cancelled.session = Some(Arc::clone(&session));
     router.clone().oneshot(cancelled).await.unwrap();
-    assert_eq!(*a.cancelled.lock().unwrap(), ["\"q\""]);
+    assert_eq!(running.cancelled().now_or_never(), Some(()));
 
     let mut ended = request(Operation::SessionEnded, message);
     ended.session = Some(Arc::clone(&session));

@@ -11,10 +11,10 @@ use portcullis_policies::parse_arguments;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::in_flight::{Sent, Waiting};
 use super::link::Link;
 use super::links::SessionKey;
 use super::relay::Relay;
+use super::sent::{Sent, Waiting};
 use super::{Shared, handshake, translate};
 use crate::backends::answer::Answer;
 use crate::backends::tool::Tool;
@@ -71,7 +71,7 @@ impl Shared {
             arguments: checked_arguments(&request, &tool)?,
             tool,
             key: session_key(&request),
-            waiting: Waiting::begin(&self.in_flight, &request),
+            waiting: Waiting::begin(&request),
             deadline: request.deadline.min(Instant::now() + self.settings.timeout),
             request,
         };

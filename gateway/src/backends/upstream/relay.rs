@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::in_flight::{Sent, Waiting};
+use super::sent::{Sent, Waiting};
 use super::{Shared, asked, handshake, translate};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};

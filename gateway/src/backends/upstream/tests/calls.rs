@@ -161,7 +161,7 @@ async fn a_cancelled_call_is_cancelled_at_the_upstream() {
     let session = session(None);
     let cancelling = async {
         settle().await;
-        fixture.upstream.cancel(session.key, "7");
+        session.in_flight.cancel("7");
     };
     let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
     assert_eq!(answer.unwrap_err(), Rejection::Cancelled);
@@ -170,7 +170,7 @@ async fn a_cancelled_call_is_cancelled_at_the_upstream() {
         serde_json::from_str(&fixture.script.heard("notifications/cancelled")[0].body).unwrap();
     assert_eq!(told["params"]["requestId"], sent["id"]);
     assert_eq!(fixture.outcome("cancelled"), Some(1));
-    assert!(fixture.upstream.shared.in_flight.is_empty());
+    assert!(session.in_flight.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +180,7 @@ async fn a_call_that_waits_for_its_next_attempt_can_be_cancelled() {
     let started = Instant::now();
     let cancelling = async {
         settle().await;
-        fixture.upstream.cancel(session.key, "7");
+        session.in_flight.cancel("7");
     };
     let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
     assert_eq!((answer.unwrap_err(), started.elapsed()), (Rejection::Cancelled, Duration::ZERO));
@@ -197,7 +197,7 @@ async fn a_stateless_upstream_is_cancelled_by_closing_the_stream() {
     let started = Instant::now();
     let cancelling = async {
         settle().await;
-        fixture.upstream.cancel(session.key, "7");
+        session.in_flight.cancel("7");
     };
     let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
     assert_eq!((answer.unwrap_err(), started.elapsed()), (Rejection::Cancelled, Duration::ZERO));

@@ -1,15 +1,15 @@
-//! Calls that an upstream has not answered yet, so that they can be cancelled.
+//! A call that was sent and not answered yet: who waits for it, and what the
+//! upstream is told when nobody does any more.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dashmap::DashMap;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::link::Link;
 use crate::backends::transport::Transport;
+use crate::mcp::in_flight::Cancellable;
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -17,22 +17,9 @@ use crate::rejection::Rejection;
 /// How long an upstream that was told of a cancellation may take to answer.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
-type Key = (u128, Arc<str>);
-
-#[derive(Debug, Default)]
-pub(super) struct InFlight {
-    /// By client session and request id. As many as calls are running, which
-    /// the gateway bounds.
-    calls: DashMap<Key, Arc<Notify>>,
-}
-
 /// A client that waits for one call, through all attempts at it.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    calls: Arc<InFlight>,
-    /// Only who has a session can say which request is meant.
-    entry: Option<(Key, Arc<Notify>)>,
-}
+pub(super) struct Waiting(Option<Cancellable>);
 
 /// One attempt at a call. Dropping it before it was [answered](Self::answered)
 /// tells the upstream, if it would not notice by itself, that nobody waits.
@@ -48,34 +35,11 @@ pub(super) struct Sent {
     ends_session: bool,
 }
 
-// === impl InFlight ===
-
-impl InFlight {
-    /// Wakes the call that the client no longer waits for, if it still runs.
-    pub(super) fn cancel(&self, session: u128, id: &str) {
-        if let Some(call) = self.calls.get(&(session, id.into())) {
-            call.notify_one();
-        }
-    }
-}
-
-#[cfg(test)]
-impl InFlight {
-    pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-}
-
 // === impl Waiting ===
 
 impl Waiting {
-    pub(super) fn begin(calls: &Arc<InFlight>, request: &McpRequest) -> Self {
-        let entry = request.session.as_ref().map(|session| {
-            let (key, cancelled): (Key, _) = ((session.key, request.id_text().into()), Arc::new(Notify::new()));
-            calls.calls.insert(key.clone(), Arc::clone(&cancelled));
-            (key, cancelled)
-        });
-        Self { calls: Arc::clone(calls), entry }
+    pub(super) fn begin(request: &McpRequest) -> Self {
+        Self(Cancellable::begin(request))
     }
 
     /// Waits for `future`, but no longer than the client does.
@@ -84,26 +48,17 @@ impl Waiting {
     ///
     /// [`Rejection::Cancelled`].
     pub(super) async fn for_it<F: Future>(&self, sent: Option<&mut Sent>, future: F) -> Result<F::Output, Rejection> {
-        let Some((_, cancelled)) = &self.entry else { return Ok(future.await) };
+        let Some(request) = &self.0 else { return Ok(future.await) };
         tokio::pin!(future);
         tokio::select! {
             biased;
             output = &mut future => return Ok(output),
-            () = cancelled.notified() => {}
+            () = request.cancelled() => {}
         }
         // What is not told is cancelled by dropping the future.
         let Some(sent) = sent.filter(|sent| sent.must_be_told()) else { return Err(Rejection::Cancelled) };
         sent.tell();
         timeout(CANCEL_GRACE, future).await.map_err(|_| Rejection::Cancelled)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some((key, cancelled)) = self.entry.take() {
-            // A client may wrongly have used the id again.
-            self.calls.calls.remove_if(&key, |_, other| Arc::ptr_eq(other, &cancelled));
-        }
     }
 }
 

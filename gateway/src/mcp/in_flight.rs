@@ -1,0 +1,111 @@
+//! A session's requests that are not answered yet, so that its client can
+//! cancel them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::request::McpRequest;
+use super::session::Session;
+
+/// The requests in flight of one session: as many as run at a time, which the
+/// gateway bounds. Few, so that they are looked through.
+#[derive(Debug, Default)]
+pub struct InFlight(Mutex<Vec<(Bytes, Arc<Notify>)>>);
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+pub struct Cancellable {
+    session: Arc<Session>,
+    cancelled: Arc<Notify>,
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// Wakes whoever waits for the request of this id (as JSON), if it still
+    /// runs. Of two that a client wrongly gave one id, the newer is meant.
+    pub fn cancel(&self, id: &str) {
+        if let Some((_, cancelled)) = self.requests().iter().rfind(|(running, _)| running == id) {
+            cancelled.notify_one();
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests().len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests().is_empty()
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<(Bytes, Arc<Notify>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Cancellable ===
+
+impl Cancellable {
+    /// Takes up a request; only who has a session can say which one is meant.
+    #[must_use]
+    pub fn begin(request: &McpRequest) -> Option<Self> {
+        let session = Arc::clone(request.session.as_ref()?);
+        let cancelled = Arc::new(Notify::new());
+        session.in_flight.requests().push((request.body.slice(request.id?.range()), Arc::clone(&cancelled)));
+        Some(Self { session, cancelled })
+    }
+
+    /// Returns when the client no longer waits.
+    pub async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for Cancellable {
+    fn drop(&mut self) {
+        let mut requests = self.session.in_flight.requests();
+        if let Some(index) = requests.iter().position(|(_, cancelled)| Arc::ptr_eq(cancelled, &self.cancelled)) {
+            requests.swap_remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::mcp::session::{Agreement, Sessions};
+    use crate::mcp::test_request::call;
+    use crate::mcp::version::Version;
+
+    #[test]
+    fn a_request_is_cancelled_by_its_id_while_it_runs() {
+        let session = Sessions::new(1).open(Agreement {
+            version: Version::NEWEST_LEGACY,
+            principal: "apiKey:ci".into(),
+            capabilities: Bytes::new(),
+            client_info: None,
+        });
+        let mut request = call("crm__find");
+        assert!(Cancellable::begin(&request).is_none(), "without a session nobody can say which");
+        request.session = Some(Arc::clone(&session));
+        let (older, newer) = (Cancellable::begin(&request).unwrap(), Cancellable::begin(&request).unwrap());
+        session.in_flight.cancel("\"other\"");
+        session.in_flight.cancel("q");
+        assert_eq!(newer.cancelled().now_or_never(), None);
+        session.in_flight.cancel("\"q\"");
+        assert_eq!((older.cancelled().now_or_never(), newer.cancelled().now_or_never()), (None, Some(())));
+        drop(newer);
+        session.in_flight.cancel("\"q\"");
+        assert_eq!(older.cancelled().now_or_never(), Some(()));
+        drop(older);
+        assert!(session.in_flight.is_empty());
+    }
+}
