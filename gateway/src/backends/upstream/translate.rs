@@ -121,9 +121,9 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
             match (request.era(), era) {
-                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, *result, *members)?,
+                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, members)?,
                 (Era::Modern, Era::Legacy) if members.result_type.is_none() => {
-                    let is_empty = message.text(*result)[1..].trim_start().starts_with('}');
+                    let is_empty = message.bytes[result.start() + 1..].trim_ascii_start().starts_with(b"}");
                     let member: &[u8] =
                         if is_empty { br#""resultType":"complete""# } else { br#""resultType":"complete","# };
                     splice.insert(result.start() + 1, member);
@@ -145,9 +145,8 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
                 // Scanned before, so it is an object.
                 let _ = Members::for_each(text, |key, value| {
                     if key == "code" {
-                        splice.replace(Span::of(value.get(), text).offset(offset), code);
+                        splice.replace(Span::of(value, text).offset(offset), code);
                     }
-                    true
                 });
             }
             match id {
@@ -172,24 +171,11 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
 }
 
 /// Cuts what clients with a handshake do not know out of a result.
-fn downgrade(
-    splice: &mut Splice<'_>,
-    message: &UpstreamMessage,
-    result: Span,
-    members: ResultMembers,
-) -> Result<(), Rejection> {
+fn downgrade(splice: &mut Splice<'_>, message: &UpstreamMessage, members: &ResultMembers) -> Result<(), Rejection> {
     if members.result_type.is_some_and(|kind| message.text(kind) != "\"complete\"") {
         return Err(Rejection::CannotBridge { detail: "the tool asks for input this client cannot give" });
     }
-    let plain = members.has_plain_structured_content;
-    if members.result_type.is_none() && !members.has_cache_fields && !plain {
-        return Ok(());
-    }
-    let drop = |key: &str| matches!(key, "resultType" | "ttlMs" | "cacheScope") || plain && key == "structuredContent";
-    // Scanned before, so it is an object.
-    if let Ok(cuts) = Members::cut(message.text(result), drop) {
-        cuts.spans.iter().for_each(|cut| splice.remove(cut.start + result.start()..cut.end + result.start()));
-    }
+    members.without_stateless.spans.iter().for_each(|cut| splice.remove(cut.clone()));
     Ok(())
 }
 

@@ -57,7 +57,7 @@ impl Decoder {
     fn accept(
         &self,
         arrival: Arrival,
-        envelope: Envelope,
+        envelope: Envelope<'_>,
         body: &Bytes,
         era: Era,
         version: NamedVersion,
@@ -124,7 +124,7 @@ impl Decoder {
     fn operation(
         &self,
         method: &str,
-        envelope: &Envelope,
+        envelope: &Envelope<'_>,
         era: Era,
         server: Option<&str>,
     ) -> Result<Operation, Rejection> {
@@ -151,7 +151,7 @@ impl Decoder {
                 }
                 let tool = match server {
                     Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
-                    None => name.text.as_str().into(),
+                    None => Arc::clone(&name.text),
                 };
                 Ok(Operation::CallTool { tool })
             }

@@ -11,7 +11,7 @@ use crate::rejection::Rejection;
 
 /// Whether a message is of a stateless client: what its body says counts, and
 /// a header only where the body says nothing.
-pub(super) fn is_stateless(envelope: &Envelope, version: &NamedVersion) -> bool {
+pub(super) fn is_stateless(envelope: &Envelope<'_>, version: &NamedVersion) -> bool {
     envelope.params.meta.names_version || envelope.method() != Some("initialize") && names_stateless(version)
 }
 
@@ -21,7 +21,7 @@ pub(super) fn names_stateless(version: &NamedVersion) -> bool {
 }
 
 /// Checks a request and says which revision it speaks.
-pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version, Rejection> {
+pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Version, Rejection> {
     let meta = &envelope.params.meta;
     let Some(requested) = &meta.protocol_version else {
         return Err(Rejection::MalformedMeta {
@@ -53,7 +53,7 @@ pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version,
 /// What `Mcp-Name` repeats.
 fn mirrored_name<'p>(method: &str, params: &'p Params) -> Option<&'p str> {
     match method {
-        "tools/call" | "prompts/get" => params.name.as_ref().map(|name| name.text.as_str()),
+        "tools/call" | "prompts/get" => params.name.as_ref().map(|name| &*name.text),
         _ => None,
     }
 }
