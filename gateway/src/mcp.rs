@@ -14,6 +14,7 @@ pub mod json;
 pub mod meta;
 pub mod mirror;
 pub mod request;
+pub mod scanner;
 pub mod session;
 pub mod splice;
 pub mod sse;

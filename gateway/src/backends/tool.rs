@@ -1,5 +1,6 @@
 //! A tool as an upstream defines it, and as we show it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,7 @@ use super::settings::ToolSelection;
 use crate::mcp::arguments::ArgumentsSchema;
 use crate::mcp::json::{Members, push_string};
 use crate::mcp::mirror::{self, MirroredParameter};
+use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
 
@@ -37,7 +39,7 @@ pub struct Tool {
     definition: Definition,
     /// Where the definition has what clients with a handshake do not know.
     legacy_definition: Option<Definition>,
-    input_schema: Option<Box<RawValue>>,
+    input_schema: Option<Box<str>>,
     compiled: OnceLock<ArgumentsSchema>,
 }
 
@@ -79,8 +81,7 @@ impl Tool {
 
     /// The schema of its arguments, compiled at the first use.
     pub fn arguments_schema(&self) -> &ArgumentsSchema {
-        self.compiled
-            .get_or_init(|| ArgumentsSchema::compile(self.input_schema.as_ref().map_or("{}", |schema| schema.get())))
+        self.compiled.get_or_init(|| ArgumentsSchema::compile(self.input_schema.as_deref().unwrap_or("{}")))
     }
 }
 
@@ -142,21 +143,18 @@ impl ToolNaming {
     #[must_use]
     pub fn tool(&self, definition: &RawValue) -> Option<Tool> {
         let (mut name, mut schema, mut plain_output) = (None, None, false);
-        Members::for_each(definition.get(), |key, value| {
-            match key.as_ref() {
-                "name" => name = serde_json::from_str::<String>(value.get()).ok(),
-                "inputSchema" => schema = Some(value.to_owned()),
-                "outputSchema" => plain_output = !describes_object(value),
-                _ => {}
-            }
-            true
+        Members::for_each(definition.get(), |key, value| match key.as_ref() {
+            "name" => name = string(value).map(Cow::into_owned),
+            "inputSchema" => schema = Some(Box::from(value)),
+            "outputSchema" => plain_output = !describes_object(value),
+            _ => {}
         })
         .ok()?;
         let upstream_name = name.filter(|name| !name.is_empty())?;
         if !self.include.is_match(&upstream_name) || self.exclude.is_match(&upstream_name) {
             return None;
         }
-        let mirrored = match schema.as_deref().map(|schema: &RawValue| serde_json::from_str(schema.get())) {
+        let mirrored = match schema.as_deref().map(serde_json::from_str) {
             Some(Ok(schema)) => match MirroredParameter::of_schema(&schema) {
                 Ok(mirrored) => mirrored,
                 Err(reason) => {
@@ -200,13 +198,12 @@ impl Definition {
 }
 
 /// Whether an `outputSchema` is one that clients with a handshake know.
-fn describes_object(schema: &RawValue) -> bool {
+fn describes_object(schema: &str) -> bool {
     let mut is_object = false;
-    let read = Members::for_each(schema.get(), |key, value| {
+    let read = Members::for_each(schema, |key, value| {
         if key == "type" {
-            is_object = value.get() == "\"object\"";
+            is_object = value == "\"object\"";
         }
-        true
     });
     read.is_ok() && is_object
 }
@@ -225,9 +222,8 @@ fn renamed(text: &str, name: &str) -> Option<String> {
     let mut span = None;
     Members::for_each(text, |key, value| {
         if key == "name" {
-            span = Some(Span::of(value.get(), text));
+            span = Some(Span::of(value, text));
         }
-        true
     })
     .ok()?;
     let span = span?;

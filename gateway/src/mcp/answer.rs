@@ -4,11 +4,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
-use super::json::{Key, Members};
+use super::json::{Cuts, Cutter, Members};
+use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
 /// A scanned message from an upstream.
@@ -58,16 +56,15 @@ pub enum UpstreamKind {
 }
 
 /// What the gateway reads of a result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultMembers {
     /// `isError` is `true`: the tool failed.
     pub is_error: bool,
     /// `resultType`, which only stateless servers write.
     pub result_type: Option<Span>,
-    /// `ttlMs` or `cacheScope` is there.
-    pub has_cache_fields: bool,
-    /// `structuredContent` is no object, which only stateless clients know.
-    pub has_plain_structured_content: bool,
+    /// How to cut out what only stateless clients know: `resultType`, the cache
+    /// fields, and `structuredContent` that is no object.
+    pub without_stateless: Cuts,
 }
 
 /// What came is not a JSON-RPC message.
@@ -85,7 +82,7 @@ impl UpstreamMessage {
     /// If it is not one JSON-RPC 2.0 message.
     pub fn scan(bytes: Bytes) -> Result<Self, NotAMessage> {
         let text = std::str::from_utf8(&bytes).map_err(|_| NotAMessage("not UTF-8"))?;
-        let raw: RawMessage<'_> = serde_json::from_str(text).map_err(|_| NotAMessage("not a JSON object"))?;
+        let raw = RawMessage::read(text).map_err(|_| NotAMessage("not a JSON object"))?;
         let kind = raw.into_kind(text)?;
         Ok(Self { bytes, kind })
     }
@@ -110,20 +107,48 @@ impl fmt::Debug for UpstreamMessage {
 
 #[derive(Default)]
 struct RawMessage<'a> {
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
-    result: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
+    id: Option<&'a str>,
+    method: Option<&'a str>,
+    params: Option<&'a str>,
+    result: Option<&'a str>,
+    /// `None` where the result is no object.
+    members: Option<ResultMembers>,
+    error: Option<&'a str>,
 }
 
-impl RawMessage<'_> {
+// === impl RawMessage ===
+
+impl<'a> RawMessage<'a> {
+    fn read(text: &'a str) -> Result<Self, Fault> {
+        let mut raw = Self::default();
+        let mut scanner = Scanner::new(text);
+        scanner.object(|scanner, key| {
+            let (member, value) = match key.as_ref() {
+                "id" => (&mut raw.id, scanner.value()?),
+                "method" => (&mut raw.method, scanner.value()?),
+                "params" => (&mut raw.params, scanner.value()?),
+                "result" if scanner.peek() == b'{' => {
+                    let (result, members) = ResultMembers::read(scanner, text)?;
+                    raw.members = Some(members);
+                    (&mut raw.result, result)
+                }
+                "result" => (&mut raw.result, scanner.value()?),
+                "error" => (&mut raw.error, scanner.value()?),
+                _ => return scanner.value().map(drop),
+            };
+            // A member given twice.
+            if member.replace(value).is_some() { Err(Fault::Malformed) } else { Ok(()) }
+        })?;
+        scanner.end()?;
+        Ok(raw)
+    }
+
     fn into_kind(self, text: &str) -> Result<UpstreamKind, NotAMessage> {
-        let span = |raw: &RawValue| Span::of(raw.get(), text);
-        let id = self.id.filter(|raw| raw.get() != "null").map(span);
+        let span = |part: &str| Span::of(part, text);
+        let id = self.id.filter(|id| *id != "null").map(span);
         match (self.method, self.result, self.error) {
             (Some(method), None, None) => {
-                let method = serde_json::from_str(method.get()).map_err(|_| NotAMessage("`method` is no string"))?;
+                let method = string(method).ok_or(NotAMessage("`method` is no string"))?.into_owned();
                 Ok(match id {
                     Some(id) => UpstreamKind::Request { id, method },
                     None => UpstreamKind::Notification {
@@ -134,7 +159,8 @@ impl RawMessage<'_> {
             }
             (None, Some(result), None) => {
                 let id = id.ok_or(NotAMessage("a result without an id"))?;
-                Ok(UpstreamKind::Result { id, result: span(result), members: ResultMembers::read(result, text)? })
+                let members = self.members.ok_or(NotAMessage("the result is no object"))?;
+                Ok(UpstreamKind::Result { id, result: span(result), members })
             }
             (None, None, Some(error)) => Ok(UpstreamKind::Error { id, error: span(error), code: error_code(error)? }),
             _ => Err(NotAMessage("neither a request nor a response")),
@@ -142,84 +168,53 @@ impl RawMessage<'_> {
     }
 }
 
+// === impl ResultMembers ===
+
 impl ResultMembers {
-    fn read(result: &RawValue, text: &str) -> Result<Self, NotAMessage> {
+    fn read<'a>(scanner: &mut Scanner<'a>, text: &'a str) -> Result<(&'a str, Self), Fault> {
         let mut members = Self::default();
-        Members::for_each(result.get(), |key, value| {
-            match key.as_ref() {
-                "isError" => members.is_error = value.get() == "true",
-                "resultType" => members.result_type = Some(Span::of(value.get(), text)),
-                "ttlMs" | "cacheScope" => members.has_cache_fields = true,
-                "structuredContent" => members.has_plain_structured_content = !value.get().starts_with('{'),
-                _ => {}
-            }
-            true
-        })
-        .map_err(|_| NotAMessage("the result is no object"))?;
-        Ok(members)
+        let mut cutter = Cutter::new(text, scanner.at());
+        let result = scanner.object(|scanner, key| {
+            let value = scanner.value()?;
+            let is_stateless = match key.as_ref() {
+                "isError" => {
+                    members.is_error = value == "true";
+                    false
+                }
+                "resultType" => {
+                    members.result_type = Some(Span::of(value, text));
+                    true
+                }
+                "ttlMs" | "cacheScope" => true,
+                "structuredContent" => !value.starts_with('{'),
+                _ => false,
+            };
+            cutter.member(value, is_stateless);
+            Ok(())
+        })?;
+        members.without_stateless = cutter.finish();
+        Ok((result, members))
     }
 }
 
-fn progress_token(params: &RawValue) -> Option<&RawValue> {
+fn progress_token(params: &str) -> Option<&str> {
     let mut token = None;
-    Members::for_each(params.get(), |key, value| {
+    let read = Members::for_each(params, |key, value| {
         if key == "progressToken" {
             token = Some(value);
         }
-        true
-    })
-    .ok()?;
-    token
+    });
+    read.ok().and(token)
 }
 
-fn error_code(error: &RawValue) -> Result<i64, NotAMessage> {
+fn error_code(error: &str) -> Result<i64, NotAMessage> {
     let mut code = None;
-    Members::for_each(error.get(), |key, value| {
+    let read = Members::for_each(error, |key, value| {
         if key == "code" {
-            code = value.get().parse().ok();
+            code = value.parse().ok();
         }
-        true
-    })
-    .ok()
-    .and(code)
-    .ok_or(NotAMessage("an error without a code"))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawMessage<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MessageVisitor;
-
-        impl<'de> Visitor<'de> for MessageVisitor {
-            type Value = RawMessage<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON-RPC message")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut raw = RawMessage::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    let member = match key.as_ref() {
-                        "id" => &mut raw.id,
-                        "method" => &mut raw.method,
-                        "params" => &mut raw.params,
-                        "result" => &mut raw.result,
-                        "error" => &mut raw.error,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if member.replace(map.next_value()?).is_some() {
-                        return Err(serde::de::Error::custom("a member is given twice"));
-                    }
-                }
-                Ok(raw)
-            }
-        }
-
-        deserializer.deserialize_map(MessageVisitor)
-    }
+    });
+    read.ok().and(code).ok_or(NotAMessage("an error without a code"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 //! not compile, or refers to something outside itself, checks nothing (the
 //! upstream will), and large arguments are left to the upstream too.
 
+mod plain;
+
 use serde_json::Value;
+
+use self::plain::PlainSchema;
 
 /// Larger arguments are passed on unchecked.
 pub const MAX_CHECKED_BYTES: usize = 64 * 1024;
@@ -15,6 +19,7 @@ const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct ArgumentsSchema {
     validator: Option<jsonschema::Validator>,
+    plain: Option<PlainSchema>,
 }
 
 // === impl ArgumentsSchema ===
@@ -23,17 +28,23 @@ impl ArgumentsSchema {
     /// Compiles a schema, which may take a while: do it once.
     #[must_use]
     pub fn compile(schema: &str) -> Self {
-        let validator = (schema.len() <= MAX_SCHEMA_BYTES)
-            .then(|| serde_json::from_str::<Value>(schema).ok())
-            .flatten()
-            .and_then(|schema| jsonschema::options().build(&schema).ok());
-        Self { validator }
+        let schema = (schema.len() <= MAX_SCHEMA_BYTES).then(|| serde_json::from_str::<Value>(schema).ok()).flatten();
+        let validator = schema.as_ref().and_then(|schema| jsonschema::options().build(schema).ok());
+        let plain = schema.as_ref().filter(|_| validator.is_some()).and_then(PlainSchema::read);
+        Self { validator, plain }
     }
 
     /// Whether there is anything to check.
     #[must_use]
     pub const fn checks(&self) -> bool {
         self.validator.is_some()
+    }
+
+    /// Whether these arguments, as text, need no check because they obviously
+    /// fit and have no name twice.
+    #[must_use]
+    pub fn surely_takes(&self, arguments: &str) -> bool {
+        self.plain.as_ref().is_some_and(|plain| plain.surely_takes(arguments))
     }
 
     /// Checks arguments.

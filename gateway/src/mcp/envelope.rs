@@ -2,14 +2,11 @@
 //! strict where two readers could disagree.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
-use super::json::{Key, depth_is_bounded};
+use super::json::MAX_DEPTH;
 use super::meta::Meta;
+use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
 /// Longer ids are refused; they are echoed and kept while a call runs.
@@ -17,20 +14,20 @@ const MAX_ID_BYTES: usize = 1024;
 
 /// What one message from a client is, with the places of its parts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Envelope {
+pub struct Envelope<'a> {
     /// The id as it was written (a string or an integer); `None` for a notification.
     pub id: Option<Span>,
     /// What kind of message it is.
-    pub kind: Kind,
+    pub kind: Kind<'a>,
     /// What is read of `params`.
     pub params: Params,
 }
 
 /// Which of the message kinds of JSON-RPC 2.0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Kind<'a> {
     /// A request (with id) or notification (without) of this method.
-    Method(String),
+    Method(Cow<'a, str>),
     /// A response to something the server side asked.
     Response,
 }
@@ -66,7 +63,7 @@ pub struct Params {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The decoded string.
-    pub text: String,
+    pub text: Arc<str>,
     /// The JSON string, quotes included.
     pub span: Span,
 }
@@ -89,20 +86,24 @@ pub enum EnvelopeError {
 
 // === impl Envelope ===
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// Scans one message.
     ///
     /// # Errors
     ///
     /// [`EnvelopeError`]; neither message contains anything of the body.
-    pub fn scan(body: &[u8]) -> Result<Self, EnvelopeError> {
+    pub fn scan(body: &'a [u8]) -> Result<Self, EnvelopeError> {
         let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotJson("the body is not UTF-8".to_owned()))?;
-        if !depth_is_bounded(body) {
-            return Err(EnvelopeError::NotJson("the body nests too deep".to_owned()));
-        }
-        match serde_json::from_str(text).map_err(|error| not_json(&error))? {
-            TopLevel::Object(raw) => raw.into_envelope(text),
-            TopLevel::Other(detail) => Err(EnvelopeError::NotJsonRpc { detail, id: None }),
+        let mut scanner = Scanner::bounded(text, MAX_DEPTH);
+        let mut raw = RawEnvelope::default();
+        let first = scanner.peek();
+        let read = if first == b'{' { raw.read(&mut scanner, text) } else { scanner.value().map(drop) };
+        read.and_then(|()| scanner.end()).map_err(|fault| not_json(fault, &scanner))?;
+        let refuse = |detail| Err(EnvelopeError::NotJsonRpc { detail, id: None });
+        match first {
+            b'{' => raw.into_envelope(text),
+            b'[' => refuse("batches are not taken: send one message a request"),
+            _ => refuse("a message is a JSON object"),
         }
     }
 
@@ -116,22 +117,30 @@ impl Envelope {
     }
 }
 
-/// The place of a syntax error, without serde's words that may quote the input.
-fn not_json(error: &serde_json::Error) -> EnvelopeError {
-    EnvelopeError::NotJson(format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
+fn not_json(fault: Fault, scanner: &Scanner<'_>) -> EnvelopeError {
+    EnvelopeError::NotJson(match fault {
+        Fault::TooDeep => "the body nests too deep".to_owned(),
+        Fault::Malformed => {
+            let (line, column) = scanner.place();
+            format!("the body is not JSON (line {line}, column {column})")
+        }
+    })
 }
 
-enum TopLevel<'a> {
-    Object(Box<RawEnvelope<'a>>),
-    Other(&'static str),
-}
+/// The members of a message that decide where it goes.
+const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
+
+/// The members of `params` that are read.
+const KNOWN: [&str; 8] =
+    ["name", "arguments", "_meta", "protocolVersion", "capabilities", "clientInfo", "cursor", "requestId"];
 
 #[derive(Default)]
 struct RawEnvelope<'a> {
-    jsonrpc: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    params: Option<RawParams<'a>>,
+    jsonrpc: Option<&'a str>,
+    id: Option<&'a str>,
+    method: Option<&'a str>,
+    params: RawParams,
+    has_params: bool,
     is_response: bool,
     repeated: bool,
     /// A member's name is a known one but for its case.
@@ -139,81 +148,142 @@ struct RawEnvelope<'a> {
 }
 
 #[derive(Default)]
-struct RawParams<'a> {
-    is_object: bool,
+struct RawParams {
+    params: Params,
     /// An array or a scalar.
     is_malformed: bool,
-    known: [Option<&'a RawValue>; KNOWN.len()],
+    /// Which of [`KNOWN`] came.
+    seen: [bool; KNOWN.len()],
     repeated: bool,
+    repeated_in_meta: bool,
     misspelt: bool,
 }
 
-/// The members of a message that decide where it goes.
-const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
+// === impl RawEnvelope ===
 
-/// The members of `params` that are read, in the order of `RawParams::known`.
-const KNOWN: [&str; 8] =
-    ["name", "arguments", "_meta", "protocolVersion", "capabilities", "clientInfo", "cursor", "requestId"];
+impl<'a> RawEnvelope<'a> {
+    fn read(&mut self, scanner: &mut Scanner<'a>, text: &'a str) -> Result<(), Fault> {
+        let object = scanner.object(|scanner, key| {
+            let member = match key.as_ref() {
+                "jsonrpc" => &mut self.jsonrpc,
+                "id" => &mut self.id,
+                "method" => &mut self.method,
+                "params" => {
+                    self.repeated |= std::mem::replace(&mut self.has_params, true);
+                    return self.params.read(scanner, text);
+                }
+                "result" | "error" => {
+                    self.repeated |= std::mem::replace(&mut self.is_response, true);
+                    return scanner.value().map(drop);
+                }
+                other => {
+                    self.misspelt |= MEMBERS.iter().any(|known| differs_in_case(other, known));
+                    return scanner.value().map(drop);
+                }
+            };
+            self.repeated |= member.replace(scanner.value()?).is_some();
+            Ok(())
+        });
+        object.map(drop)
+    }
 
-impl RawEnvelope<'_> {
-    fn into_envelope(self, text: &str) -> Result<Envelope, EnvelopeError> {
-        let id = match self.id {
-            Some(raw) if id_is_valid(raw.get()) => Some(Span::of(raw.get(), text)),
-            _ => None,
-        };
+    fn into_envelope(self, text: &str) -> Result<Envelope<'a>, EnvelopeError> {
+        let id = self.id.filter(|id| id_is_valid(id)).map(|id| Span::of(id, text));
+        let params = self.params;
         let refuse = |detail| Err(EnvelopeError::NotJsonRpc { detail, id });
-        if self.repeated || self.params.as_ref().is_some_and(|params| params.repeated) {
+        if self.repeated || params.repeated {
             return refuse("a member is given twice");
         }
-        if self.misspelt || self.params.as_ref().is_some_and(|params| params.misspelt) {
+        if self.misspelt || params.misspelt {
             return refuse("a member's name has the wrong case");
         }
-        if self.jsonrpc.is_none_or(|raw| raw.get() != "\"2.0\"") {
+        if self.jsonrpc != Some("\"2.0\"") {
             return refuse("`jsonrpc` must be \"2.0\"");
         }
         if self.id.is_some() && id.is_none() {
             return refuse("`id` must be a string or an integer");
         }
         let kind = match (self.method, self.is_response) {
-            (Some(method), false) => match serde_json::from_str::<String>(method.get()) {
-                Ok(method) => Kind::Method(method),
-                Err(_) => return refuse("`method` must be a string"),
+            (Some(method), false) => match string(method) {
+                Some(method) => Kind::Method(method),
+                None => return refuse("`method` must be a string"),
             },
             (None, true) if id.is_some() => Kind::Response,
             (None, true) => return refuse("a response needs an `id`"),
             (Some(_), true) => return refuse("a message has either `method` or `result` or `error`"),
             (None, false) => return refuse("`method` is missing"),
         };
-        let params = self.params.unwrap_or_default();
         if params.is_malformed {
             return refuse("`params` must be an object");
         }
-        match params.read(text) {
-            Ok(params) => Ok(Envelope { id, kind, params }),
-            Err(_) => refuse("a member of `_meta` is given twice"),
+        if params.repeated_in_meta {
+            return refuse("a member of `_meta` is given twice");
         }
+        Ok(Envelope { id, kind, params: params.params })
     }
 }
 
-impl RawParams<'_> {
-    fn read(self, text: &str) -> Result<Params, serde_json::Error> {
-        let [name, arguments, meta, protocol_version, capabilities, client_info, cursor, request_id] = self.known;
-        let string = |raw: &RawValue| serde_json::from_str::<Cow<'_, str>>(raw.get()).ok().map(Cow::into_owned);
-        let span = |raw: &RawValue| Span::of(raw.get(), text);
-        let object = |raw: &&RawValue| raw.get().starts_with('{');
-        Ok(Params {
-            is_object: self.is_object,
-            name: name.and_then(|raw| Some(Named { text: string(raw)?, span: span(raw) })),
-            arguments: arguments.filter(object).map(span),
-            arguments_malformed: arguments.is_some_and(|raw| !object(&raw) && raw.get() != "null"),
-            meta_malformed: meta.is_some_and(|raw| !object(&raw) && raw.get() != "null"),
-            meta: meta.map(|raw| Meta::scan(raw, text)).transpose()?.unwrap_or_default(),
-            protocol_version: protocol_version.and_then(string),
-            capabilities: capabilities.filter(object).map(span),
-            client_info: client_info.filter(object).map(span),
-            cursor: cursor.map(span),
-            request_id: request_id.map(span),
-        })
+// === impl RawParams ===
+
+impl RawParams {
+    fn read(&mut self, scanner: &mut Scanner<'_>, text: &str) -> Result<(), Fault> {
+        if scanner.peek() != b'{' {
+            // `params: null` is what some clients write for none.
+            self.is_malformed = scanner.value()? != "null";
+            return Ok(());
+        }
+        self.params.is_object = true;
+        scanner.object(|scanner, key| self.member(&key, scanner, text)).map(drop)
+    }
+
+    fn member(&mut self, key: &str, scanner: &mut Scanner<'_>, text: &str) -> Result<(), Fault> {
+        let span = |value: &str| Span::of(value, text);
+        let object = |value: &str| value.starts_with('{').then(|| span(value));
+        let params = &mut self.params;
+        let index = match key {
+            "name" => {
+                let value = scanner.value()?;
+                params.name = string(value).map(|text| Named { text: text.into(), span: span(value) });
+                0
+            }
+            "arguments" => {
+                let value = scanner.value()?;
+                params.arguments = object(value);
+                params.arguments_malformed = params.arguments.is_none() && value != "null";
+                1
+            }
+            "_meta" => {
+                params.meta_malformed = !matches!(scanner.peek(), b'{' | b'n');
+                (params.meta, self.repeated_in_meta) = Meta::read(scanner, text)?;
+                2
+            }
+            "protocolVersion" => {
+                params.protocol_version = string(scanner.value()?).map(Cow::into_owned);
+                3
+            }
+            "capabilities" => {
+                params.capabilities = object(scanner.value()?);
+                4
+            }
+            "clientInfo" => {
+                params.client_info = object(scanner.value()?);
+                5
+            }
+            "cursor" => {
+                params.cursor = Some(span(scanner.value()?));
+                6
+            }
+            "requestId" => {
+                params.request_id = Some(span(scanner.value()?));
+                7
+            }
+            other => {
+                self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));
+                return scanner.value().map(drop);
+            }
+        };
+        self.repeated |= std::mem::replace(&mut self.seen[index], true);
+        Ok(())
     }
 }
 
@@ -228,138 +298,6 @@ fn differs_in_case(name: &str, known: &str) -> bool {
 fn id_is_valid(raw: &str) -> bool {
     let digits = raw.strip_prefix('-').unwrap_or(raw);
     raw.len() <= MAX_ID_BYTES && (raw.starts_with('"') || digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for TopLevel<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TopLevelVisitor;
-
-        impl<'de> Visitor<'de> for TopLevelVisitor {
-            type Value = TopLevel<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON-RPC message")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut raw = Box::<RawEnvelope<'de>>::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    match key.as_ref() {
-                        "jsonrpc" => raw.repeated |= raw.jsonrpc.replace(map.next_value()?).is_some(),
-                        "id" => raw.repeated |= raw.id.replace(map.next_value()?).is_some(),
-                        "method" => raw.repeated |= raw.method.replace(map.next_value()?).is_some(),
-                        "params" => raw.repeated |= raw.params.replace(map.next_value()?).is_some(),
-                        "result" | "error" => {
-                            map.next_value::<IgnoredAny>()?;
-                            raw.repeated |= raw.is_response;
-                            raw.is_response = true;
-                        }
-                        other => {
-                            raw.misspelt |= MEMBERS.iter().any(|known| differs_in_case(other, known));
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(TopLevel::Object(raw))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(TopLevel::Other("batches are not taken: send one message a request"))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(TopLevel::Other(NOT_AN_OBJECT))
-            }
-        }
-
-        deserializer.deserialize_any(TopLevelVisitor)
-    }
-}
-
-const NOT_AN_OBJECT: &str = "a message is a JSON object";
-
-impl<'de: 'a, 'a> Deserialize<'de> for RawParams<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ParamsVisitor;
-
-        impl<'de> Visitor<'de> for ParamsVisitor {
-            type Value = RawParams<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("parameters")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut raw = RawParams { is_object: true, ..RawParams::default() };
-                while let Some(Key(key)) = map.next_key()? {
-                    match KNOWN.iter().position(|known| *known == key) {
-                        Some(index) => {
-                            // Borrowed with its first byte, which a tree would lose.
-                            raw.repeated |= raw.known[index].replace(map.next_value()?).is_some();
-                        }
-                        None => {
-                            raw.misspelt |= KNOWN.iter().any(|known| differs_in_case(&key, known));
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(raw)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(RawParams { is_malformed: true, ..RawParams::default() })
-            }
-
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(RawParams { is_malformed: true, ..RawParams::default() })
-            }
-
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
-                self.visit_bool(true)
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
-                self.visit_bool(true)
-            }
-
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
-                self.visit_bool(true)
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
-                self.visit_bool(true)
-            }
-
-            // `params: null` is what some clients write for none.
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(RawParams::default())
-            }
-        }
-
-        deserializer.deserialize_any(ParamsVisitor)
-    }
 }
 
 #[cfg(test)]

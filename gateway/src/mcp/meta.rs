@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::json::Members;
+use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
 /// The revision a stateless request speaks (2026-07-28, `_meta`).
@@ -44,30 +42,29 @@ pub struct Meta {
 // === impl Meta ===
 
 impl Meta {
-    /// Reads a `_meta` value, borrowed from `message`. What is no object
-    /// counts as absent.
+    /// Reads a `_meta` value of `message`, and says whether one of the keys
+    /// read here comes twice. What is no object counts as absent.
     ///
     /// # Errors
     ///
-    /// If the object has one of the keys read here twice.
-    pub fn scan(raw: &RawValue, message: &str) -> Result<Self, serde_json::Error> {
+    /// [`Fault`]
+    pub fn read(scanner: &mut Scanner<'_>, message: &str) -> Result<(Self, bool), Fault> {
         let mut meta = Self::default();
-        if !raw.get().starts_with('{') {
-            meta.malformed = Some(Span::of(raw.get(), message));
-            return Ok(meta);
+        if scanner.peek() != b'{' {
+            meta.malformed = Some(Span::of(scanner.value()?, message));
+            return Ok((meta, false));
         }
-        meta.span = Some(Span::of(raw.get(), message));
-        let mut seen = [false; 4];
-        Members::for_each(raw.get(), |key, value| {
-            let text = value.get();
+        let (mut seen, mut repeated) = ([false; 4], false);
+        let object = scanner.object(|scanner, key| {
+            let value = scanner.value()?;
             let index = match key.as_ref() {
                 PROTOCOL_VERSION => {
                     meta.names_version = true;
-                    meta.protocol_version = string(value);
+                    meta.protocol_version = string(value).map(Cow::into_owned);
                     0
                 }
                 CLIENT_CAPABILITIES => {
-                    meta.has_client_capabilities = text.starts_with('{');
+                    meta.has_client_capabilities = value.starts_with('{');
                     1
                 }
                 LOG_LEVEL => {
@@ -75,19 +72,17 @@ impl Meta {
                     3
                 }
                 "progressToken" => {
-                    if text.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-                        meta.progress_token = Some(Span::of(text, message));
+                    if value.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+                        meta.progress_token = Some(Span::of(value, message));
                     }
                     2
                 }
-                _ => return true,
+                _ => return Ok(()),
             };
-            !std::mem::replace(&mut seen[index], true)
+            repeated |= std::mem::replace(&mut seen[index], true);
+            Ok(())
         })?;
-        Ok(meta)
+        meta.span = Some(Span::of(object, message));
+        Ok((meta, repeated))
     }
-}
-
-fn string(value: &RawValue) -> Option<String> {
-    serde_json::from_str::<Cow<'_, str>>(value.get()).ok().map(Cow::into_owned)
 }

@@ -51,6 +51,9 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![4 => prop::sample::select(KNOWN).prop_map(str::to_owned), 1 => ".{0,6}"]
 }
 
+const RESULT_MEMBERS: &[&str] =
+    &["resultType", "content", "isError", "structuredContent", "ttlMs", "cacheScope", "_meta"];
+
 /// An object that is close to a message, in some spelling.
 fn message() -> impl Strategy<Value = (Value, String)> {
     let object = prop::collection::vec((key(), value()), 0..6)
@@ -100,10 +103,10 @@ proptest! {
         };
         prop_assert_eq!(envelope.id.map(|id| parsed(&text, id)), value.get("id").cloned());
         if let Kind::Method(method) = &envelope.kind {
-            prop_assert_eq!(Some(method.as_str()), value["method"].as_str());
+            prop_assert_eq!(Some(method.as_ref()), value["method"].as_str());
         }
         let params = &value["params"];
-        prop_assert_eq!(envelope.params.name.as_ref().map(|name| name.text.as_str()), params["name"].as_str());
+        prop_assert_eq!(envelope.params.name.as_ref().map(|name| &*name.text), params["name"].as_str());
         if let Some(name) = &envelope.params.name {
             prop_assert_eq!(&parsed(&text, name.span), &params["name"]);
         }
@@ -139,6 +142,27 @@ proptest! {
                 prop_assert_eq!(Some(method.as_str()), value["method"].as_str());
             }
         }
+    }
+
+    #[test]
+    fn without_what_only_stateless_clients_know_the_rest_of_a_result_is_left(
+        members in prop::collection::hash_map(prop::sample::select(RESULT_MEMBERS), value(), 0..7),
+        pretty: bool,
+    ) {
+        let mut message = json!({"jsonrpc": "2.0", "id": 1, "result": members});
+        let text = if pretty { serde_json::to_string_pretty(&message) } else { serde_json::to_string(&message) }.unwrap();
+        let scanned = UpstreamMessage::scan(Bytes::from(text.clone())).unwrap();
+        let UpstreamKind::Result { members, .. } = scanned.kind else { panic!("{text}") };
+        let mut rest = text;
+        for cut in members.without_stateless.spans.iter().rev() {
+            rest.replace_range(cut.clone(), "");
+        }
+        message["result"].as_object_mut().unwrap().retain(|key, value| match key.as_str() {
+            "resultType" | "ttlMs" | "cacheScope" => false,
+            "structuredContent" => value.is_object(),
+            _ => true,
+        });
+        prop_assert_eq!(serde_json::from_str::<Value>(&rest).unwrap(), message);
     }
 
     #[test]

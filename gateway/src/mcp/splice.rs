@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 /// Where a value stands in its message.
@@ -100,7 +100,9 @@ impl<'a> Splice<'a> {
         // Stable: insertions at one place keep their order.
         self.edits.sort_by_key(|(range, _)| range.start);
         let added: usize = self.edits.iter().map(|(_, with)| with.len()).sum();
-        let mut out = BytesMut::with_capacity(message.len() + added);
+        let removed: usize = self.edits.iter().map(|(range, _)| range.len()).sum();
+        // No more room than needed: then it becomes `Bytes` as it is.
+        let mut out = Vec::with_capacity(message.len() + added - removed);
         let mut done = 0;
         for (range, with) in &self.edits {
             assert!(range.start >= done, "edits do not overlap");
@@ -109,7 +111,7 @@ impl<'a> Splice<'a> {
             done = range.end;
         }
         out.extend_from_slice(&message[done..]);
-        out.freeze()
+        out.into()
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! From here inward the credential is gone: it is taken out of the headers,
 //! so that no backend and no log can see it. What remains is the
-//! [`Principal`], in the request's extensions and in its [`CallRecord`].
+//! [`Principal`] in the request's [`CallRecord`].
 
 use std::mem;
 use std::pin::Pin;
@@ -109,7 +109,7 @@ where
         self.strip(request.headers_mut());
         let state = match authentication {
             Authentication::Ready(Ok(principal)) => {
-                admit(&mut request, principal);
+                admit(&request, principal);
                 State::Running { future: self.inner.call(request) }
             }
             Authentication::Ready(Err(rejection)) => State::Refused { rejection: Some(rejection) },
@@ -135,12 +135,11 @@ impl<S> Authenticate<S> {
 }
 
 /// Notes who is calling.
-fn admit<B>(request: &mut Request<B>, principal: Arc<Principal>) {
+fn admit<B>(request: &Request<B>, principal: Arc<Principal>) {
     if let Some(record) = request.extensions().get::<Arc<CallRecord>>() {
         // A second layer of this kind would change nothing: the first counts.
-        let _ = record.principal.set(Arc::clone(&principal));
+        let _ = record.principal.set(principal);
     }
-    request.extensions_mut().insert(principal);
 }
 
 // === impl AuthenticateFuture ===
@@ -161,8 +160,8 @@ where
                 }
                 StateProjection::Waiting { pending, held } => {
                     let principal = ready!(pending.as_mut().poll(cx))?;
-                    let (mut inner, mut request) = held.take().expect("taken once, when the caller is known");
-                    admit(&mut request, principal);
+                    let (mut inner, request) = held.take().expect("taken once, when the caller is known");
+                    admit(&request, principal);
                     inner.call(request)
                 }
             };

@@ -2,14 +2,13 @@
 //! its client. Between peers of one era only ids, names and progress tokens
 //! change; everything else keeps its bytes.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::link::Link;
 use crate::backends::tool::Tool;
+use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::json::Members;
 use crate::mcp::request::McpRequest;
@@ -31,20 +30,25 @@ const BRIDGED_META: &str = concat!(
     r#""io.modelcontextprotocol/clientInfo":"#
 );
 
+/// Who calls, where the client did not say who it is.
+const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+
 /// The message that calls `tool` at its upstream.
 pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> Bytes {
-    let id = id.to_string();
+    let mut digits = Vec::with_capacity(20);
+    push_decimal(&mut digits, id);
+    let id = digits.as_slice();
     let insertion;
     let mut splice = Splice::default();
     if let Some(span) = request.id {
-        splice.replace(span, id.as_bytes());
+        splice.replace(span, id);
     }
     if let Some(named) = &request.params.name {
         splice.replace(named.span, tool.upstream_name.as_bytes());
     }
     let meta = &request.params.meta;
     if let Some(token) = meta.progress_token {
-        splice.replace(token, id.as_bytes());
+        splice.replace(token, id);
     }
     if request.era() != link.era {
         let cuts = meta.span.and_then(|span| {
@@ -77,13 +81,14 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
         .as_ref()
         .and_then(|session| session.client_info.as_ref())
         .and_then(|info| std::str::from_utf8(info).ok())
-        .map_or_else(|| Cow::Owned(super::handshake::client_info().to_string()), Cow::Borrowed);
+        .unwrap_or(OWN_CLIENT_INFO);
     let meta = &request.params.meta;
-    match (meta.span, meta.malformed) {
-        (Some(_), _) => format!("{BRIDGED_META}{client_info}{}", if keeps_members { "," } else { "" }),
-        (None, Some(_)) => format!("{{{BRIDGED_META}{client_info}}}"),
-        (None, None) => format!(r#","_meta":{{{BRIDGED_META}{client_info}}}"#),
-    }
+    let (before, behind) = match (meta.span, meta.malformed) {
+        (Some(_), _) => ("", if keeps_members { "," } else { "" }),
+        (None, Some(_)) => ("{", "}"),
+        (None, None) => (r#","_meta":{"#, "}"),
+    };
+    [before, BRIDGED_META, client_info, behind].concat()
 }
 
 /// The headers that go with it.
@@ -116,9 +121,9 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
             match (request.era(), era) {
-                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, *result, *members)?,
+                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, members)?,
                 (Era::Modern, Era::Legacy) if members.result_type.is_none() => {
-                    let is_empty = message.text(*result)[1..].trim_start().starts_with('}');
+                    let is_empty = message.bytes[result.start() + 1..].trim_ascii_start().starts_with(b"}");
                     let member: &[u8] =
                         if is_empty { br#""resultType":"complete""# } else { br#""resultType":"complete","# };
                     splice.insert(result.start() + 1, member);
@@ -140,9 +145,8 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
                 // Scanned before, so it is an object.
                 let _ = Members::for_each(text, |key, value| {
                     if key == "code" {
-                        splice.replace(Span::of(value.get(), text).offset(offset), code);
+                        splice.replace(Span::of(value, text).offset(offset), code);
                     }
-                    true
                 });
             }
             match id {
@@ -167,24 +171,11 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
 }
 
 /// Cuts what clients with a handshake do not know out of a result.
-fn downgrade(
-    splice: &mut Splice<'_>,
-    message: &UpstreamMessage,
-    result: Span,
-    members: ResultMembers,
-) -> Result<(), Rejection> {
+fn downgrade(splice: &mut Splice<'_>, message: &UpstreamMessage, members: &ResultMembers) -> Result<(), Rejection> {
     if members.result_type.is_some_and(|kind| message.text(kind) != "\"complete\"") {
         return Err(Rejection::CannotBridge { detail: "the tool asks for input this client cannot give" });
     }
-    let plain = members.has_plain_structured_content;
-    if members.result_type.is_none() && !members.has_cache_fields && !plain {
-        return Ok(());
-    }
-    let drop = |key: &str| matches!(key, "resultType" | "ttlMs" | "cacheScope") || plain && key == "structuredContent";
-    // Scanned before, so it is an object.
-    if let Ok(cuts) = Members::cut(message.text(result), drop) {
-        cuts.spans.iter().for_each(|cut| splice.remove(cut.start + result.start()..cut.end + result.start()));
-    }
+    members.without_stateless.spans.iter().for_each(|cut| splice.remove(cut.clone()));
     Ok(())
 }
 

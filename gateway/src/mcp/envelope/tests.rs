@@ -1,6 +1,6 @@
 use super::*;
 
-fn scan(text: &str) -> Result<Envelope, EnvelopeError> {
+fn scan(text: &str) -> Result<Envelope<'_>, EnvelopeError> {
     Envelope::scan(text.as_bytes())
 }
 
@@ -18,7 +18,7 @@ fn a_call_is_read_with_its_places() {
     assert_eq!(envelope.method(), Some("tools/call"));
     assert_eq!(&text[envelope.id.unwrap().range()], "\"q\"");
     let name = envelope.params.name.unwrap();
-    assert_eq!((name.text.as_str(), &text[name.span.range()]), ("x__y", "\"x__y\""));
+    assert_eq!((&*name.text, &text[name.span.range()]), ("x__y", "\"x__y\""));
     assert_eq!(&text[envelope.params.arguments.unwrap().range()], r#"{"a":[1]}"#);
     assert_eq!(&text[envelope.params.meta.progress_token.unwrap().range()], "7");
 }

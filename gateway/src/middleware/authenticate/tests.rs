@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::auth::test_issuer::{DocumentServer, SigningKey, key_set};
 use crate::auth::{Algorithm, ApiKeySetting, ApiKeySettings, AuthSettings, JwksSource, JwtSettings};
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 /// Answers with the request that reached it.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ fn keys() -> AuthSettings {
 }
 
 fn service(settings: &AuthSettings) -> Authenticate<Echo> {
-    let authenticator = Authenticator::new(settings, &http_client(false), Arc::default()).unwrap();
+    let authenticator = Authenticator::new(settings, &HttpClient::new(false), Arc::default()).unwrap();
     AuthenticateLayer::new(Arc::new(authenticator)).layer(Echo)
 }
 
@@ -59,7 +59,6 @@ async fn the_principal_goes_on_and_the_credentials_do_not() {
     let (request, record) =
         request(&[("x-api-key", "secret"), ("authorization", "Bearer other"), ("accept", "application/json")]);
     let reached = service(&keys()).oneshot(request).await.unwrap();
-    assert_eq!(reached.extensions().get::<Arc<Principal>>().unwrap().name(), "apiKey:ci");
     assert_eq!(record.principal.get().unwrap().name(), "apiKey:ci");
     let left: Vec<_> = reached.headers().keys().map(http::HeaderName::as_str).collect();
     assert_eq!(left, ["accept"]);
@@ -115,7 +114,6 @@ async fn a_token_goes_on_once_its_issuers_keys_are_there() {
     server.serve("/jwks", key_set(&[&key]));
     let (reached, record) = knock_with_token(&server, &key).await;
     let reached = reached.unwrap();
-    assert_eq!(reached.extensions().get::<Arc<Principal>>().unwrap().name(), "jwt:i#s");
     assert_eq!(record.principal.get().unwrap().name(), "jwt:i#s");
     assert!(reached.headers().is_empty());
 }

@@ -7,6 +7,14 @@ use crate::mcp::mirror;
 use crate::mcp::version::Version;
 use crate::rejection::Rejection;
 
+/// What [`version`] found.
+pub(super) type NamedVersion = Result<Option<Version>, Rejection>;
+
+/// What most clients write.
+const BOTH: &[u8] = b"application/json, text/event-stream";
+/// What most clients write.
+const JSON: &[u8] = b"application/json";
+
 /// Which forms of answer a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepts {
@@ -25,6 +33,9 @@ impl Accepts {
         let mut accepts = Self { json: false, stream: false };
         let mut any = false;
         for value in headers.get_all(ACCEPT) {
+            if value.as_bytes() == BOTH {
+                return Ok(Self { json: true, stream: true });
+            }
             for range in value.to_str().map_err(|_| Rejection::NotAcceptable)?.split(',') {
                 let essence = range.split(';').next().unwrap_or_default().trim();
                 let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
@@ -44,13 +55,17 @@ impl Accepts {
 /// Whether the body is declared as JSON. A body that declares nothing is
 /// taken to be.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let Some(value) = headers.get(CONTENT_TYPE).filter(|value| *value != JSON) else { return Ok(()) };
     let essence = value.to_str().ok().and_then(|value| value.split(';').next()).unwrap_or_default();
     if essence.trim().eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Rejection::UnsupportedMediaType) }
 }
 
-/// The revision in `MCP-Protocol-Version`, for clients with a handshake.
-pub(super) fn legacy_version(headers: &HeaderMap) -> Result<Option<Version>, Rejection> {
+/// The revision in `MCP-Protocol-Version`, if one is named there.
+///
+/// # Errors
+///
+/// If it is none that we know.
+pub(super) fn version(headers: &HeaderMap) -> NamedVersion {
     let Some(value) = headers.get(mirror::PROTOCOL_VERSION) else { return Ok(None) };
     let version = value.to_str().ok().and_then(|name| Version::parse(name.trim()));
     version.map(Some).ok_or(Rejection::BadVersionHeader)

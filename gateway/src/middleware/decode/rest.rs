@@ -84,13 +84,13 @@ pub(super) fn tools(answer: Answer) -> Result<Response<Body>, Rejection> {
 pub(super) fn invoked(answer: Answer) -> Result<Response<Body>, Rejection> {
     let message = scanned(answer)?;
     let raw = |span: Span| serde_json::from_str::<&RawValue>(message.text(span)).map_err(|_| Rejection::Internal);
-    match message.kind {
+    match &message.kind {
         UpstreamKind::Result { result, members, .. } => {
-            let error = members.is_error.then(|| said(message.text(result)));
-            respond(&Invoked { success: error.is_none(), result: Some(raw(result)?), error: error.as_deref() })
+            let error = members.is_error.then(|| said(message.text(*result)));
+            respond(&Invoked { success: error.is_none(), result: Some(raw(*result)?), error: error.as_deref() })
         }
         UpstreamKind::Error { error, .. } => {
-            let error: Failure = serde_json::from_str(message.text(error)).unwrap_or_default();
+            let error: Failure = serde_json::from_str(message.text(*error)).unwrap_or_default();
             respond(&Invoked { success: false, result: None, error: Some(&error.message) })
         }
         UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => Err(Rejection::Internal),

@@ -3,6 +3,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::headers::NamedVersion;
 use crate::mcp::envelope::{Envelope, Params};
 use crate::mcp::mirror;
 use crate::mcp::version::{Era, Version};
@@ -10,18 +11,17 @@ use crate::rejection::Rejection;
 
 /// Whether a message is of a stateless client: what its body says counts, and
 /// a header only where the body says nothing.
-pub(super) fn is_stateless(envelope: &Envelope, headers: &HeaderMap) -> bool {
-    envelope.params.meta.names_version || envelope.method() != Some("initialize") && header_names_stateless(headers)
+pub(super) fn is_stateless(envelope: &Envelope<'_>, version: &NamedVersion) -> bool {
+    envelope.params.meta.names_version || envelope.method() != Some("initialize") && names_stateless(version)
 }
 
 /// Whether `MCP-Protocol-Version` names a stateless revision.
-pub(super) fn header_names_stateless(headers: &HeaderMap) -> bool {
-    let version = headers.get(mirror::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
-    version.and_then(|name| Version::parse(name.trim())).is_some_and(|version| version.era() == Era::Modern)
+pub(super) fn names_stateless(version: &NamedVersion) -> bool {
+    matches!(version, Ok(Some(version)) if version.era() == Era::Modern)
 }
 
 /// Checks a request and says which revision it speaks.
-pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version, Rejection> {
+pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Version, Rejection> {
     let meta = &envelope.params.meta;
     let Some(requested) = &meta.protocol_version else {
         return Err(Rejection::MalformedMeta {
@@ -53,7 +53,7 @@ pub(super) fn check(envelope: &Envelope, headers: &HeaderMap) -> Result<Version,
 /// What `Mcp-Name` repeats.
 fn mirrored_name<'p>(method: &str, params: &'p Params) -> Option<&'p str> {
     match method {
-        "tools/call" | "prompts/get" => params.name.as_ref().map(|name| name.text.as_str()),
+        "tools/call" | "prompts/get" => params.name.as_ref().map(|name| &*name.text),
         _ => None,
     }
 }

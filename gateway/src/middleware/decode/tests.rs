@@ -9,14 +9,19 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use portcullis_policies::Principal;
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
+use crate::backends::tool::full_name;
 use crate::mcp::session::Agreement;
+use crate::mcp::version::Version;
+use crate::record::CallRecord;
 
 /// A decoder before a service that keeps what reaches it.
 struct Front {
@@ -88,8 +93,9 @@ impl Front {
         });
         let door = Door::at(request.uri().path());
         request.extensions_mut().insert(door);
-        request.extensions_mut().insert(Arc::new(Principal::new("apiKey:ci")));
-        request.extensions_mut().insert(Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)));
+        let record = CallRecord::new(HeaderValue::from_static("r1"), None);
+        record.principal.set(Arc::new(Principal::new("apiKey:ci"))).unwrap();
+        request.extensions_mut().insert(Arc::new(record));
         DecodeLayer::new(settings, Arc::clone(&self.sessions), backends).layer(inner).oneshot(request).await
     }
 

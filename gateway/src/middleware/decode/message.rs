@@ -1,0 +1,165 @@
+//! What a message asks for: from the envelope to a typed request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::arrival::Arrival;
+use super::headers::NamedVersion;
+use super::{Decoder, headers, stateless};
+use crate::backends::tool::full_name;
+use crate::mcp::envelope::{Envelope, EnvelopeError, Kind};
+use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::session::Session;
+use crate::mcp::splice::Span;
+use crate::mcp::version::{Era, Version};
+use crate::rejection::Rejection;
+
+/// What a message came to.
+pub(super) enum Decoded {
+    Request(Box<McpRequest>),
+    /// A message that needs no answer and asks for nothing.
+    Nothing,
+}
+
+/// Why a message is refused, and what is known of its sender by then.
+pub(super) struct Refused {
+    pub(super) rejection: Rejection,
+    pub(super) id: Option<String>,
+    pub(super) era: Era,
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// Makes sense of a message, or says why there is none.
+    pub(super) fn decode(&self, arrival: Arrival, body: &Bytes) -> Result<Decoded, Refused> {
+        let envelope = Envelope::scan(body).map_err(|error| match error {
+            EnvelopeError::NotJson(detail) => {
+                Refused { rejection: Rejection::NotJson { detail }, id: None, era: Era::Legacy }
+            }
+            EnvelopeError::NotJsonRpc { detail, id } => Refused {
+                rejection: Rejection::InvalidRequest { detail },
+                id: id.map(|id| text(body, id).to_owned()),
+                era: Era::Legacy,
+            },
+        })?;
+        let version = headers::version(&arrival.headers);
+        let era = if stateless::is_stateless(&envelope, &version) { Era::Modern } else { Era::Legacy };
+        let id = envelope.id;
+        self.accept(arrival, envelope, body, era, version).map_err(|rejection| Refused {
+            rejection,
+            id: id.map(|id| text(body, id).to_owned()),
+            era,
+        })
+    }
+
+    fn accept(
+        &self,
+        arrival: Arrival,
+        envelope: Envelope<'_>,
+        body: &Bytes,
+        era: Era,
+        version: NamedVersion,
+    ) -> Result<Decoded, Rejection> {
+        let Kind::Method(method) = &envelope.kind else {
+            return match era {
+                // Nothing is asked of clients yet that they could be answering.
+                Era::Legacy => Ok(Decoded::Nothing),
+                Era::Modern => Err(Rejection::InvalidRequest { detail: "a response is not taken here" }),
+            };
+        };
+        let (version, session) = match era {
+            Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
+            Era::Modern => (stateless::check(&envelope, &arrival.headers)?, None),
+            Era::Legacy => self.legacy(&arrival, method, version)?,
+        };
+        let operation = self.operation(method, &envelope, era, arrival.server.as_deref());
+        let operation = operation.inspect(|operation| {
+            // Set once a request; the first word stays.
+            let _ = arrival.record.rpc_method.set(operation.method());
+        })?;
+        let mirrored = match era {
+            Era::Modern => stateless::mirrored_params(&arrival.headers),
+            Era::Legacy => http::HeaderMap::new(),
+        };
+        Ok(Decoded::Request(Box::new(McpRequest {
+            operation,
+            body: body.clone(),
+            id: envelope.id,
+            params: envelope.params,
+            version,
+            session,
+            server: arrival.server,
+            client_ip: arrival.record.client_ip.get().copied(),
+            principal: arrival.principal,
+            takes_stream: arrival.accepts.stream,
+            deadline: arrival.deadline,
+            mirrored,
+            record: arrival.record,
+            limits: Arc::default(),
+            filter: ToolFilter::default(),
+        })))
+    }
+
+    /// The revision and session of a client with a handshake. Calls without a
+    /// session are served for themselves.
+    fn legacy(
+        &self,
+        arrival: &Arrival,
+        method: &str,
+        version: NamedVersion,
+    ) -> Result<(Version, Option<Arc<Session>>), Rejection> {
+        if method == "initialize" {
+            return Ok((Version::NEWEST_LEGACY, None));
+        }
+        let version = version?;
+        let Some(id) = headers::session_id(&arrival.headers)? else {
+            return Ok((version.unwrap_or(Version::ASSUMED), None));
+        };
+        let session = self.sessions.get(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
+        Ok((version.unwrap_or(session.version), Some(session)))
+    }
+
+    fn operation(
+        &self,
+        method: &str,
+        envelope: &Envelope<'_>,
+        era: Era,
+        server: Option<&str>,
+    ) -> Result<Operation, Rejection> {
+        if envelope.id.is_none() {
+            return match method {
+                "notifications/cancelled" => Ok(Operation::Cancelled),
+                _ if method.starts_with("notifications/") => Ok(Operation::Notified),
+                _ => Err(Rejection::InvalidRequest { detail: "a request needs an `id`" }),
+            };
+        }
+        match (method, era) {
+            ("initialize", Era::Legacy) => Ok(Operation::Initialize),
+            ("ping", Era::Legacy) => Ok(Operation::Ping),
+            ("server/discover", Era::Modern) => Ok(Operation::Discover),
+            ("tools/list", _) => Ok(Operation::ListTools),
+            ("tools/call", _) => {
+                let name = envelope.params.name.as_ref();
+                let name = name.ok_or_else(|| Rejection::invalid_params("`name` must be a string"))?;
+                if envelope.params.arguments_malformed {
+                    return Err(Rejection::invalid_params("`arguments` must be an object"));
+                }
+                if envelope.params.meta_malformed {
+                    return Err(Rejection::invalid_params("`_meta` must be an object"));
+                }
+                let tool = match server {
+                    Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
+                    None => Arc::clone(&name.text),
+                };
+                Ok(Operation::CallTool { tool })
+            }
+            _ => Err(Rejection::UnknownMethod),
+        }
+    }
+}
+
+fn text(body: &Bytes, span: Span) -> &str {
+    std::str::from_utf8(&body[span.range()]).unwrap_or("null")
+}
