@@ -26,6 +26,7 @@ pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[Upstre
         upstreams: Some(names.collect()),
         models: Some(Vec::new()),
         roles: roles(file),
+        principals: Some(principals(file)),
     };
     check.add(portcullis_policies::lint(policies, &surroundings));
     unreached(check, file, upstreams, policies);
@@ -41,6 +42,14 @@ fn roles(file: &ConfigFile) -> Option<Vec<String>> {
     let anonymous = auth.anonymous.iter().flat_map(|anonymous| &anonymous.roles);
     let keys = auth.api_keys.iter().flat_map(|keys| &keys.keys).flat_map(|key| &key.roles);
     Some(anonymous.chain(keys).cloned().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The names that credentials give their holders.
+fn principals(file: &ConfigFile) -> Vec<String> {
+    let auth = &file.auth;
+    let keys = auth.api_keys.iter().flat_map(|keys| &keys.keys).map(|key| format!("apiKey:{}", key.name));
+    let issuers = auth.jwt.iter().map(|jwt| format!("jwt:{}#", jwt.issuer));
+    keys.chain(issuers).chain(auth.anonymous.iter().map(|_| "anonymous".to_owned())).collect()
 }
 
 /// Upstreams of which no policy allows a tool.

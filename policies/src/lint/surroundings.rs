@@ -20,6 +20,9 @@ pub struct Surroundings {
     /// The roles that some credential has. Leave it out where roles come from
     /// outside, as with tokens.
     pub roles: Option<Vec<String>>,
+    /// The callers there may be, by name; one that ends with `#` begins the
+    /// names of all that an issuer vouches for.
+    pub principals: Option<Vec<String>>,
 }
 
 // === impl Surroundings ===
@@ -31,17 +34,19 @@ impl Surroundings {
                 warnings.push(policy.warning(&part, message).suggesting(suggestion));
             }
         }
-        let (Some(known), Some(subjects)) = (&self.roles, &policy.entry.subjects) else {
-            return;
-        };
-        for (index, role) in subjects.roles.iter().enumerate() {
-            if !known.iter().any(|known| role.matches(known)) {
-                let message = format!("no credential has the role `{role}`");
-                let suggestion = closest(role.as_str(), known.iter().map(String::as_str));
-                let at = format!("/subjects/roles/{index}");
-                warnings.push(policy.warning(&at, message).suggesting(suggestion));
+        let Some(subjects) = &policy.entry.subjects else { return };
+        let mut unknown = |part: &str, globs: &[Glob], known: &Option<Vec<String>>, what: &str| {
+            let Some(known) = known else { return };
+            for (index, glob) in globs.iter().enumerate() {
+                if !known.iter().any(|known| may_be(glob, known)) {
+                    let suggestion = closest(glob.as_str(), known.iter().map(String::as_str));
+                    let at = format!("/subjects/{part}/{index}");
+                    warnings.push(policy.warning(&at, format!("{what} `{glob}`")).suggesting(suggestion));
+                }
             }
-        }
+        };
+        unknown("roles", &subjects.roles, &self.roles, "no credential has the role");
+        unknown("principals", &subjects.principals, &self.principals, "no credential makes anybody");
     }
 
     /// What `glob` names that is not there, and what was probably meant.
@@ -76,4 +81,12 @@ impl Surroundings {
             _ => None,
         }
     }
+}
+
+/// Whether `glob` may fit a name that is `known`, or begins so where that ends
+/// with `#`.
+fn may_be(glob: &Glob, known: &str) -> bool {
+    let fixed = glob.as_str().split(['*', '?']).next().unwrap_or_default();
+    glob.matches(known)
+        || known.ends_with('#') && (fixed.starts_with(known) || (!glob.is_literal() && known.starts_with(fixed)))
 }

@@ -16,6 +16,7 @@ fn known() -> Surroundings {
         upstreams: names(&["crm", "my__files"]),
         models: names(&["chat"]),
         roles: names(&["analyst"]),
+        principals: names(&["apiKey:ci", "anonymous", "jwt:https://idp.example.com#"]),
     }
 }
 
@@ -117,4 +118,25 @@ policies:
 #[test]
 fn faulty_file_has_no_warnings() {
     assert!(alone("policies: [{nam: a}]").is_empty());
+}
+
+#[test]
+fn principal_that_no_credential_makes_is_unknown() {
+    let policy = |principal: &str| {
+        format!("policies: [{{name: a, subjects: {{principals: ['{principal}']}}, tools: {{allow: [chat]}}}}]")
+    };
+    for fitting in ["apiKey:ci", "apiKey:*", "*", "anonymous", "jwt:https://idp.example.com#alice", "jwt:*#alice"] {
+        assert_eq!(warnings(&policy(fitting), &known()), [] as [&str; 0], "{fitting}");
+    }
+    for (unknown, suggestion) in [
+        ("apiKey:cj", "; did you mean `apiKey:ci`?"),
+        ("ci", ""),
+        ("jwt:https://idp.example.org#alice", ""),
+        ("jwt:https://idp.example.com", "; did you mean `jwt:https://idp.example.com#`?"),
+    ] {
+        let expected = format!(
+            "a.yaml:1: policies[0].subjects.principals[0]: no credential makes anybody `{unknown}`{suggestion}"
+        );
+        assert_eq!(warnings(&policy(unknown), &known()), [expected]);
+    }
 }
