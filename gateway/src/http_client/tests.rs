@@ -276,6 +276,32 @@ async fn a_connection_that_will_close_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_body_may_end_with_its_connection() {
+    let server = Server::new(vec![vec![Act::Answer("HTTP/1.1 200 OK\r\n\r\nab"), Act::Send("cd")]; 2]).await;
+    for _ in 0..2 {
+        assert_eq!(server.ask_and_read().await, "abcd");
+        assert_eq!(server.idle(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_the_request_is_still_written_is_not_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let endpoint = HttpClient::new(false).endpoint(url);
+    let refusing = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        stream
+    };
+    // More than any socket takes in unread.
+    let asking = endpoint.send(Method::POST, HeaderMap::new(), Body::from(vec![b' '; 64 << 20]));
+    let (response, _stream) = timeout(SOON, async { tokio::join!(asking, refusing) }).await.unwrap();
+    assert_eq!(read(response.unwrap()).await, "{}");
+    assert_eq!(endpoint.pool.idle_http1(), 0);
+}
+
+#[tokio::test]
 async fn what_a_server_has_read_is_never_sent_again() {
     // The first answer is whole, so that the second request finds an idle connection.
     for end in ["", "HTTP/1.1 200 O", "garbage\r\n\r\n"] {
