@@ -241,6 +241,30 @@ async fn requests_at_once_have_a_connection_each() {
     assert_eq!((server.connections(), server.idle()), (2, 2));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_is_lost_among_threads() {
+    let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let script: Vec<_> = (0..200).flat_map(|_| [Act::Answer(chunks), Act::Send("2\r\ncd\r\n0\r\n\r\n")]).collect();
+    let server = Arc::new(Server::new(vec![script; 300]).await);
+    let asking = (0..16).map(|_| {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                let begun = std::time::Instant::now();
+                let response = server.ask().await.unwrap();
+                // Another task reads what this one asked for.
+                assert_eq!(tokio::spawn(read(response)).await.unwrap(), "abcd");
+                assert!(begun.elapsed() < SOON / 2, "a timer had to wake it");
+            }
+        })
+    });
+    for asked in futures_util::future::join_all(asking).await {
+        asked.unwrap();
+    }
+    assert_eq!((server.requests(), server.connections()), (1600, server.idle()));
+    assert!(server.connections() <= 16);
+}
+
 #[tokio::test]
 async fn no_more_idle_connections_are_kept_than_the_bound() {
     let server = Server::answering(WHOLE).await;
