@@ -18,7 +18,7 @@ use portcullis::auth::{ApiKeySetting, ApiKeySettings, AuthSettings, Authenticati
 use portcullis::backends::Backends;
 use portcullis::backends::answer::Answer;
 use portcullis::door::Door;
-use portcullis::http_client::http_client;
+use portcullis::http_client::HttpClient;
 use portcullis::mcp::mirror;
 use portcullis::mcp::request::McpRequest;
 use portcullis::mcp::session::{Agreement, MAX_SESSIONS, Sessions};
@@ -221,7 +221,7 @@ fn authenticator(size: Size, metrics: &Arc<Metrics>) -> Authenticator {
     let keys = (0..size.keys).map(setting).collect();
     let api_keys = Some(ApiKeySettings { header: ApiKeySettings::DEFAULT_HEADER, keys });
     let settings = AuthSettings { api_keys, ..AuthSettings::default() };
-    Authenticator::new(&settings, &http_client(false), Arc::clone(metrics)).expect("the settings work")
+    Authenticator::new(&settings, &HttpClient::new(false), Arc::clone(metrics)).expect("the settings work")
 }
 
 /// One policy for each role.

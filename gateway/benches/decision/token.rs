@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use jsonwebtoken::{EncodingKey, Header};
 use portcullis::auth::{Algorithm, AuthSettings, Authenticator, JwksSource, JwtSettings};
-use portcullis::http_client::http_client;
+use portcullis::http_client::HttpClient;
 use portcullis::metrics::Metrics;
 use portcullis_policies::Principal;
 use serde_json::json;
@@ -73,7 +73,7 @@ fn authenticator(keys: &NamedTempFile) -> Authenticator {
         leeway: JwtSettings::DEFAULT_LEEWAY,
     };
     let settings = AuthSettings { jwt: vec![issuer], ..AuthSettings::default() };
-    Authenticator::new(&settings, &http_client(false), Arc::new(Metrics::new())).expect("the settings work")
+    Authenticator::new(&settings, &HttpClient::new(false), Arc::new(Metrics::new())).expect("the settings work")
 }
 
 fn token(key: &EncodingKey) -> String {

@@ -19,7 +19,7 @@ use crate::backends::transport::stdio::StdioTransport;
 use crate::backends::upstream::Upstream;
 use crate::backends::{Backend, Backends};
 use crate::config::Config;
-use crate::http_client::{HttpClient, http_client};
+use crate::http_client::HttpClient;
 use crate::mcp::session::{MAX_SESSIONS, Sessions};
 use crate::metrics::Metrics;
 use crate::middleware::decode::DecodeSettings;
@@ -58,7 +58,7 @@ impl Assembly {
     /// Builds what the configuration says, taking over from `last` what did
     /// not change.
     pub(super) fn generation(&self, config: &Config, last: Option<&Generation>) -> anyhow::Result<Generation> {
-        let client = http_client(needs_tls(config));
+        let client = HttpClient::new(needs_tls(config));
         let upstreams = self.upstreams(config, last, &client)?;
         let authenticator = match last.map(|last| &last.authenticator) {
             Some((settings, authenticator)) if *settings == config.auth => Arc::clone(authenticator),
@@ -143,7 +143,7 @@ impl Assembly {
         client: &HttpClient,
     ) -> anyhow::Result<Arc<dyn Backend>> {
         let transport: Arc<dyn Transport> = match &settings.transport {
-            TransportSettings::Http(http) => HttpTransport::new(http.clone(), client.clone()),
+            TransportSettings::Http(http) => HttpTransport::new(http.clone(), client),
             TransportSettings::Stdio(stdio) => {
                 StdioTransport::new(Arc::clone(&settings.name), stdio.clone(), settings.retry)
             }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::test_issuer::{DocumentServer, SigningKey, encode, key_set, sign};
 use super::*;
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 const ISSUER: &str = "https://idp.example.com";
 const AUDIENCE: &str = "https://mcp.example.com/mcp";
@@ -27,7 +27,7 @@ impl Door {
         let metrics = Arc::new(Metrics::new());
         let clock = Clock::manual(Arc::clone(&time));
         let authenticator =
-            Authenticator::with_clock(settings, &http_client(false), Arc::clone(&metrics), clock).unwrap();
+            Authenticator::with_clock(settings, &HttpClient::new(false), Arc::clone(&metrics), clock).unwrap();
         Self { authenticator, time, metrics }
     }
 
@@ -413,7 +413,7 @@ async fn while_keys_cannot_be_had_tokens_are_refused() {
 fn settings_that_cannot_work_are_refused() {
     let new = |jwt: Vec<JwtSettings>| {
         let settings = AuthSettings { jwt, ..AuthSettings::default() };
-        Authenticator::new(&settings, &http_client(false), Arc::default()).unwrap_err()
+        Authenticator::new(&settings, &HttpClient::new(false), Arc::default()).unwrap_err()
     };
     let good = || jwt(JwksSource::Discovery);
     assert!(matches!(new(vec![good(), good()]), AuthError::DuplicateIssuer { .. }));

@@ -15,7 +15,7 @@ use crate::admin::Phase;
 use crate::auth::{ApiKeySetting, ApiKeySettings, AuthSettings};
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 use crate::middleware::rate_limit::LimiterStore;
 use crate::telemetry::{LineQueue, LogSettings, Sink};
 
@@ -75,7 +75,7 @@ fn gateway() -> Gateway {
         allowed_origins: vec![HeaderValue::from_static(PAGE)],
         issuers: Vec::new(),
         scopes: Arc::default(),
-        authenticator: Arc::new(Authenticator::new(&auth, &http_client(false), Arc::clone(&metrics)).unwrap()),
+        authenticator: Arc::new(Authenticator::new(&auth, &HttpClient::new(false), Arc::clone(&metrics)).unwrap()),
         decode: DecodeSettings {
             max_body_bytes: 4096,
             request_timeout: Duration::from_secs(60),

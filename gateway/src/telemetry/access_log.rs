@@ -66,8 +66,8 @@ fn write_line(out: &mut Vec<u8>, format: LogFormat, record: &CallRecord, request
     let mut line = Line::begin(out, format, Level::INFO, "portcullis::access");
     line.message("request");
     line.ids(record);
-    line.text("method", request.method);
-    line.text("path", request.path);
+    line.word("method", request.method);
+    line.word("path", request.path);
     line.number("status", request.status.as_u16().into());
     line.millis("duration_ms", request.duration);
     line.number("bytes", request.bytes);
@@ -77,16 +77,16 @@ fn write_line(out: &mut Vec<u8>, format: LogFormat, record: &CallRecord, request
     if let Some(principal) = record.principal.get() {
         line.text("principal", principal.name());
     }
-    let texts = [
-        ("rpc_method", record.rpc_method.get().copied()),
-        ("tool", record.tool.get().map(AsRef::as_ref)),
-        ("upstream", record.upstream.get().map(AsRef::as_ref)),
-        ("call_status", record.status().map(crate::metrics::CallStatus::as_str)),
-    ];
-    for (key, text) in texts {
-        if let Some(text) = text {
+    if let Some(method) = record.rpc_method.get() {
+        line.word("rpc_method", method);
+    }
+    for (key, text) in [("tool", &record.tool), ("upstream", &record.upstream)] {
+        if let Some(text) = text.get() {
             line.text(key, text);
         }
+    }
+    if let Some(status) = record.status() {
+        line.word("call_status", status.as_str());
     }
     line.end();
 }

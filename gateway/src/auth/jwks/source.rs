@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::uri::Scheme;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::auth::key_set::KeySet;
 use crate::body::{Body, BodyError};
-use crate::http_client::HttpClient;
+use crate::http_client::{HttpClient, SendError};
 
 /// The largest document that is read.
 const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
@@ -73,7 +73,7 @@ pub enum JwksError {
         /// What was to be fetched.
         uri: String,
         /// Why it was not.
-        source: hyper_util::client::legacy::Error,
+        source: SendError,
     },
     /// The issuer answered with something else than 200. Redirects are not
     /// followed: the keys come from where the operator said.
@@ -188,11 +188,9 @@ fn jwks_address(address: &str, asked_over_tls: bool) -> Option<Uri> {
 }
 
 async fn fetch(client: &HttpClient, uri: Uri) -> Result<(HeaderMap, Bytes), JwksError> {
-    let request = Request::get(uri.clone())
-        .header(ACCEPT, "application/json, application/jwk-set+json")
-        .body(Body::empty())
-        .expect("the address was parsed before");
-    let response = match client.request(request).await {
+    let headers =
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json, application/jwk-set+json"))]);
+    let response = match client.endpoint(uri.clone()).send(Method::GET, headers, Body::empty()).await {
         Ok(response) => response,
         Err(source) => return Err(JwksError::Connect { uri: uri.to_string(), source }),
     };

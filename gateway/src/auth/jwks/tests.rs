@@ -5,7 +5,7 @@ use tokio::time::{advance, pause, resume};
 
 use super::*;
 use crate::auth::test_issuer::{DocumentServer, SigningKey, key_set};
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 /// Moves the time forward. It stands still only for the moment: a paused
 /// clock would jump over every deadline while the network is awaited.
@@ -17,12 +17,12 @@ async fn pass(seconds: u64) {
 
 fn at(server: &DocumentServer) -> Arc<IssuerKeys> {
     let uri = format!("{}/jwks", server.url).parse().unwrap();
-    Arc::new(IssuerKeys::new("issuer", Source::Url { uri, client: http_client(false) }).unwrap())
+    Arc::new(IssuerKeys::new("issuer", Source::Url { uri, client: HttpClient::new(false) }).unwrap())
 }
 
 fn discovered(server: &DocumentServer) -> Arc<IssuerKeys> {
     let metadata = format!("{}/metadata", server.url).parse().unwrap();
-    let source = Source::Discovery { issuer: "issuer".into(), metadata, client: http_client(false) };
+    let source = Source::Discovery { issuer: "issuer".into(), metadata, client: HttpClient::new(false) };
     Arc::new(IssuerKeys::new("issuer", source).unwrap())
 }
 
@@ -156,7 +156,7 @@ async fn an_issuer_that_does_not_listen_leaves_keys_unavailable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/jwks", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
-    let keys = Arc::new(IssuerKeys::new("issuer", Source::Url { uri, client: http_client(false) }).unwrap());
+    let keys = Arc::new(IssuerKeys::new("issuer", Source::Url { uri, client: HttpClient::new(false) }).unwrap());
     assert_eq!(find(&keys, "a").await, Err(Refusal::KeysUnavailable));
 }
 

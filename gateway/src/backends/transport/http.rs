@@ -7,16 +7,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
 use tokio::sync::broadcast;
 use tokio::time::{timeout, timeout_at};
 
 use super::{Messages, Outgoing, Reply, ServerEvent, Transport, TransportError};
 use crate::backends::settings::HttpSettings;
 use crate::body::Body;
-use crate::http_client::HttpClient;
+use crate::http_client::{Answer, Endpoint, HttpClient, SendError};
 use crate::mcp::{mirror, sse};
 
 /// A whole answer may not be larger; it is held until it is complete, so that
@@ -30,14 +30,23 @@ const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const ACCEPTED_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENT_STREAM: &str = "text/event-stream";
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// A server's MCP endpoint.
 #[derive(Debug)]
 pub struct HttpTransport {
-    settings: HttpSettings,
-    client: HttpClient,
+    endpoint: Endpoint,
+    /// Sent with every request.
+    headers: Vec<(HeaderName, HeaderValue)>,
     events: broadcast::Sender<ServerEvent>,
+}
+
+/// What the body of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContentType {
+    Json,
+    EventStream,
+    Other,
 }
 
 // === impl HttpTransport ===
@@ -45,24 +54,23 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// A transport to the endpoint; connects when something is sent.
     #[must_use]
-    pub fn new(settings: HttpSettings, client: HttpClient) -> Arc<Self> {
+    pub fn new(settings: HttpSettings, client: &HttpClient) -> Arc<Self> {
         let (events, _) = broadcast::channel(1);
-        Arc::new(Self { settings, client, events })
+        Arc::new(Self { endpoint: client.endpoint(settings.url), headers: settings.headers, events })
     }
 
-    async fn send(&self, method: Method, headers: HeaderMap, body: Body) -> Result<Response<Incoming>, TransportError> {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = self.settings.url.clone();
-        *request.headers_mut() = headers;
-        for (name, value) in &self.settings.headers {
-            request.headers_mut().insert(name, value.clone());
+    async fn send(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Answer>, TransportError> {
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
         }
-        // A pooled connection that was closed before the request was written
-        // is replaced by the client itself; nothing was sent then.
-        self.client.request(request).await.map_err(|error| match error.is_connect() {
-            true => TransportError::Unreachable(cause(&error)),
-            false => TransportError::Disconnected(cause(&error)),
+        self.endpoint.send(method, headers, body).await.map_err(|error| match error {
+            SendError::Connect(_) => TransportError::Unreachable(cause(&error)),
+            SendError::Broken(_) => TransportError::Disconnected(cause(&error)),
         })
     }
 
@@ -72,7 +80,7 @@ impl HttpTransport {
         method: Method,
         headers: HeaderMap,
         body: Body,
-    ) -> Result<Response<Incoming>, TransportError> {
+    ) -> Result<Response<Answer>, TransportError> {
         timeout(NOTIFY_TIMEOUT, self.send(method, headers, body)).await.map_err(|_| TransportError::TimedOut)?
     }
 }
@@ -115,9 +123,9 @@ impl Transport for HttpTransport {
     fn listen(&self, mut headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
         Box::pin(async move {
             let names_session = headers.contains_key(mirror::SESSION_ID);
-            headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+            headers.insert(ACCEPT, EVENT_STREAM);
             let response = self.send_briefly(Method::GET, headers, Body::empty()).await?;
-            if response.status() == StatusCode::OK && is_type(response.headers(), EVENT_STREAM) {
+            if response.status() == StatusCode::OK && content_type(response.headers()) == ContentType::EventStream {
                 Ok(messages(response.into_body()))
             } else {
                 Err(refusal(response.status(), response.headers(), names_session))
@@ -143,27 +151,27 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn read_reply(response: Response<Incoming>, names_session: bool) -> Result<Reply, TransportError> {
+async fn read_reply(response: Response<Answer>, names_session: bool) -> Result<Reply, TransportError> {
     let status = response.status();
     if !status.is_success() {
         return read_refusal(response, names_session).await;
     }
     let session = response.headers().get(mirror::SESSION_ID).cloned();
-    if is_type(response.headers(), EVENT_STREAM) {
-        return Ok(Reply::Stream { messages: messages(response.into_body()), session });
+    match content_type(response.headers()) {
+        ContentType::Json => Ok(Reply::Message { message: collect(response).await?, session }),
+        ContentType::EventStream => Ok(Reply::Stream { messages: messages(response.into_body()), session }),
+        ContentType::Other => {
+            Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())))
+        }
     }
-    if !is_type(response.headers(), "application/json") {
-        return Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())));
-    }
-    Ok(Reply::Message { message: collect(response).await?, session })
 }
 
 /// Reads an answer that is no success. It may carry a JSON-RPC error, which
 /// says more than the status.
-async fn read_refusal(response: Response<Incoming>, names_session: bool) -> Result<Reply, TransportError> {
+async fn read_refusal(response: Response<Answer>, names_session: bool) -> Result<Reply, TransportError> {
     let refusal = refusal(response.status(), response.headers(), names_session);
     let TransportError::Status(status) = refusal else { return Err(refusal) };
-    if is_type(response.headers(), "application/json")
+    if content_type(response.headers()) == ContentType::Json
         && let Ok(message) = collect(response).await
         && message.trim_ascii_start().starts_with(b"{")
     {
@@ -192,13 +200,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(asked.min(MAX_RETRY_AFTER))
 }
 
-fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wanted))
+fn content_type(headers: &HeaderMap) -> ContentType {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") {
+        ContentType::Json
+    } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
+        ContentType::EventStream
+    } else {
+        ContentType::Other
+    }
 }
 
 /// Reads a whole body. One that came in a single frame is not copied.
-async fn collect(response: Response<Incoming>) -> Result<Bytes, TransportError> {
+async fn collect(response: Response<Answer>) -> Result<Bytes, TransportError> {
     let mut body = response.into_body();
     let too_large = || TransportError::Garbage(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes"));
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -230,7 +245,7 @@ async fn collect(response: Response<Incoming>) -> Result<Bytes, TransportError> 
 
 /// The messages of an event stream. Its end is an error: what closes a stream
 /// is the response, which the reader has then seen.
-fn messages(body: Incoming) -> Messages {
+fn messages(body: Answer) -> Messages {
     Box::pin(futures_util::stream::unfold(
         (body, sse::Decoder::default(), false),
         |(mut body, mut decoder, ended)| async move {

@@ -2,14 +2,13 @@
 //! its client. Between peers of one era only ids, names and progress tokens
 //! change; everything else keeps its bytes.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::link::Link;
 use crate::backends::tool::Tool;
+use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::json::Members;
 use crate::mcp::request::McpRequest;
@@ -31,20 +30,25 @@ const BRIDGED_META: &str = concat!(
     r#""io.modelcontextprotocol/clientInfo":"#
 );
 
+/// Who calls, where the client did not say who it is.
+const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+
 /// The message that calls `tool` at its upstream.
 pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> Bytes {
-    let id = id.to_string();
+    let mut digits = Vec::with_capacity(20);
+    push_decimal(&mut digits, id);
+    let id = digits.as_slice();
     let insertion;
     let mut splice = Splice::default();
     if let Some(span) = request.id {
-        splice.replace(span, id.as_bytes());
+        splice.replace(span, id);
     }
     if let Some(named) = &request.params.name {
         splice.replace(named.span, tool.upstream_name.as_bytes());
     }
     let meta = &request.params.meta;
     if let Some(token) = meta.progress_token {
-        splice.replace(token, id.as_bytes());
+        splice.replace(token, id);
     }
     if request.era() != link.era {
         let cuts = meta.span.and_then(|span| {
@@ -77,14 +81,14 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
         .as_ref()
         .and_then(|session| session.client_info.as_ref())
         .and_then(|info| std::str::from_utf8(info).ok())
-        .map_or_else(|| Cow::Owned(super::handshake::client_info().to_string()), Cow::Borrowed);
+        .unwrap_or(OWN_CLIENT_INFO);
     let meta = &request.params.meta;
     let (before, behind) = match (meta.span, meta.malformed) {
         (Some(_), _) => ("", if keeps_members { "," } else { "" }),
         (None, Some(_)) => ("{", "}"),
         (None, None) => (r#","_meta":{"#, "}"),
     };
-    [before, BRIDGED_META, &client_info, behind].concat()
+    [before, BRIDGED_META, client_info, behind].concat()
 }
 
 /// The headers that go with it.

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::sse::EventData;
 use crate::body::Body;
-use crate::http_client::{HttpClient, http_client};
+use crate::http_client::{Answer, Endpoint, HttpClient, SendError};
 use crate::secret::Secret;
 
 /// The revision that is asked for.
@@ -37,7 +36,7 @@ pub(super) enum ClientError {
     Unreachable {
         url: Uri,
         #[source]
-        source: hyper_util::client::legacy::Error,
+        source: SendError,
     },
     /// The answer broke off.
     #[error("the answer broke off")]
@@ -70,8 +69,7 @@ pub(super) enum ClientError {
 
 /// A conversation.
 pub(super) struct McpClient {
-    http: HttpClient,
-    url: Uri,
+    endpoint: Endpoint,
     key: Option<Secret<String>>,
     session: HeaderMap,
     last_id: u64,
@@ -98,8 +96,8 @@ struct RpcError {
 impl McpClient {
     /// A conversation that has not begun.
     pub(super) fn new(url: Uri, key: Option<Secret<String>>) -> Self {
-        let http = http_client(url.scheme_str() == Some("https"));
-        Self { http, url, key, session: HeaderMap::new(), last_id: 0 }
+        let endpoint = HttpClient::new(url.scheme_str() == Some("https")).endpoint(url);
+        Self { endpoint, key, session: HeaderMap::new(), last_id: 0 }
     }
 
     /// Shakes hands.
@@ -155,12 +153,8 @@ impl McpClient {
         }
     }
 
-    async fn send(&self, method: Method, body: Body) -> Result<Response<Incoming>, ClientError> {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = self.url.clone();
-        let headers = request.headers_mut();
-        headers.extend(self.session.clone());
+    async fn send(&self, method: Method, body: Body) -> Result<Response<Answer>, ClientError> {
+        let mut headers = self.session.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         if let Some(key) = &self.key {
@@ -169,12 +163,12 @@ impl McpClient {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let sent = self.http.request(request).await;
-        sent.map_err(|source| ClientError::Unreachable { url: self.url.clone(), source })
+        let sent = self.endpoint.send(method, headers, body).await;
+        sent.map_err(|source| ClientError::Unreachable { url: self.endpoint.url().clone(), source })
     }
 
     /// Passes on what succeeded, and JSON-RPC errors that came with an HTTP error.
-    async fn accepted(&self, response: Response<Incoming>) -> Result<Response<Incoming>, ClientError> {
+    async fn accepted(&self, response: Response<Answer>) -> Result<Response<Answer>, ClientError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -200,7 +194,7 @@ impl McpClient {
     }
 
     /// The response to the last request; what else is in the stream is passed over.
-    async fn response_in(&self, mut body: Incoming) -> Result<Message, ClientError> {
+    async fn response_in(&self, mut body: Answer) -> Result<Message, ClientError> {
         let mut events = EventData::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(ClientError::BrokenOff)?;
@@ -220,7 +214,7 @@ impl McpClient {
     }
 }
 
-async fn read(body: Incoming, most: usize) -> Result<Bytes, ClientError> {
+async fn read(body: Answer, most: usize) -> Result<Bytes, ClientError> {
     let mut body = body;
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::auth::test_issuer::{DocumentServer, SigningKey, key_set};
 use crate::auth::{Algorithm, ApiKeySetting, ApiKeySettings, AuthSettings, JwksSource, JwtSettings};
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 /// Answers with the request that reached it.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ fn keys() -> AuthSettings {
 }
 
 fn service(settings: &AuthSettings) -> Authenticate<Echo> {
-    let authenticator = Authenticator::new(settings, &http_client(false), Arc::default()).unwrap();
+    let authenticator = Authenticator::new(settings, &HttpClient::new(false), Arc::default()).unwrap();
     AuthenticateLayer::new(Arc::new(authenticator)).layer(Echo)
 }
 

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{FutureExt, StreamExt};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 /// Longer than anything here takes; a bound, never waited for.
 const SOON: Duration = Duration::from_secs(20);
@@ -77,7 +79,7 @@ impl Server {
 fn transport_to(listener: &TcpListener) -> Arc<HttpTransport> {
     let url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
     let headers = vec![(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer k"))];
-    HttpTransport::new(HttpSettings { url, headers }, http_client(false))
+    HttpTransport::new(HttpSettings { url, headers }, &HttpClient::new(false))
 }
 
 fn outgoing(headers: HeaderMap) -> Outgoing {

@@ -17,7 +17,7 @@ use super::*;
 use crate::backends::settings::HttpSettings;
 use crate::backends::transport::http::HttpTransport;
 use crate::body::Body;
-use crate::http_client::http_client;
+use crate::http_client::HttpClient;
 
 /// What the server does after the response of a call: ends the stream when
 /// this receives.
@@ -71,7 +71,7 @@ async fn a_stream_that_ends_after_its_response_leaves_its_connection_for_the_nex
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    let transport = HttpTransport::new(HttpSettings { url, headers: Vec::new() }, http_client(false));
+    let transport = HttpTransport::new(HttpSettings { url, headers: Vec::new() }, &HttpClient::new(false));
     let fixture = Fixture::over(transport);
     for _ in 0..20 {
         let heard = fixture.hear(of_modern_client()).await;

@@ -1,0 +1,155 @@
+//! An HTTP/1.1 connection that is driven by whoever waits for its answer.
+//!
+//! hyper's connection does nothing unless it is polled. Instead of a task of
+//! its own, with a wake-up each way for everything that comes, who waits polls
+//! it and then looks what that brought. So an idle connection does nothing: it
+//! holds no task, and that its server closed it is seen when it is used next.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use tokio::task::unconstrained;
+
+use super::Stream;
+use crate::body::Body;
+
+/// A connection that carries one request at a time.
+pub(super) struct Http1 {
+    sender: SendRequest<Body>,
+    driver: Driver,
+}
+
+/// The half that reads and writes.
+struct Driver {
+    /// Until it ended. It is large, and moved often.
+    connection: Option<Box<Connection<Stream, Body>>>,
+    bell: Arc<Bell>,
+    /// Rings the bell.
+    ringer: Waker,
+}
+
+/// Tells whether there is something for the connection to do.
+///
+/// hyper's channels ring it too, from within the task that waits. It only
+/// wakes the task where that has gone to sleep.
+struct Bell {
+    rung: AtomicBool,
+    sleeper: AtomicWaker,
+}
+
+// === impl Http1 ===
+
+impl Http1 {
+    /// Speaks HTTP/1.1 over a new stream.
+    pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
+        let (sender, connection) = handshake(stream).await?;
+        Ok(Self { sender, driver: Driver::new(connection) })
+    }
+
+    /// Sends a request and waits for the head of its answer. A request of
+    /// which nothing was written is given back with the error.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        // Without tokio's budget, at whose end it would seem to be pending and
+        // wake nobody.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        std::future::poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+    }
+
+    /// The next frame of the answer that [`send`](Self::send) returned.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let mut frame = |cx: &mut Context<'_>| Pin::new(&mut *answer).poll_frame(cx);
+        // It may have come along with the head.
+        match frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.driver.poll_until(cx, frame),
+            ready => ready,
+        }
+    }
+
+    /// Whether it can take the next request at once, as far as is known.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+}
+
+// === impl Driver ===
+
+impl Driver {
+    fn new(connection: Connection<Stream, Body>) -> Self {
+        let bell = Arc::new(Bell { rung: AtomicBool::new(true), sleeper: AtomicWaker::new() });
+        Self { connection: Some(Box::new(connection)), ringer: Waker::from(Arc::clone(&bell)), bell }
+    }
+
+    /// Drives the connection until `arriving` is there, which comes from
+    /// nowhere else and so needs to wake nobody.
+    fn poll_until<T>(&mut self, cx: &Context<'_>, arriving: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        if self.bell.take_ring() {
+            self.advance();
+        }
+        let arrived = arriving(&mut Context::from_waker(Waker::noop()));
+        if arrived.is_pending() {
+            self.bell.sleep(cx);
+        }
+        arrived
+    }
+
+    fn advance(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        if Pin::new(connection).poll(&mut Context::from_waker(&self.ringer)).is_ready() {
+            // Dropping it tells whoever waits; errors were told already.
+            self.connection = None;
+        }
+    }
+}
+
+// === impl Bell ===
+
+impl Bell {
+    /// Whether it has rung since this was last asked.
+    fn take_ring(&self) -> bool {
+        self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has the task woken when it rings, or at once if it has rung already.
+    fn sleep(&self, cx: &Context<'_>) {
+        self.sleeper.register(cx.waker());
+        if self.rung.load(Ordering::Acquire) {
+            self.sleeper.wake();
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.sleeper.wake();
+    }
+}
+
+#[cfg(test)]
+impl Http1 {
+    /// Looks whether the connection has ended while it was idle.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.driver.advance();
+        self.driver.connection.is_none()
+    }
+}
