@@ -17,7 +17,7 @@ use anyhow::Context as _;
 
 use self::assembly::Assembly;
 use self::process::run;
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, is_error};
 use crate::telemetry::Telemetry;
 
 /// Exit code for a configuration that cannot be used.
@@ -36,8 +36,9 @@ pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
             Err(faults) => {
                 let mut out = std::io::stderr().lock();
                 for fault in &faults {
+                    let grade = if is_error(fault) { "" } else { "warning: " };
                     // Nobody may be there to read it.
-                    let _ = writeln!(out, "{fault}");
+                    let _ = writeln!(out, "{grade}{fault}");
                 }
                 return Ok(ExitCode::from(BAD_CONFIGURATION));
             }

@@ -128,7 +128,7 @@ impl Metrics {
             upstream_up: gauge("portcullis_upstream_up", "Whether the upstream answered last time.", &["upstream"]),
             upstream_requests: counter(
                 "portcullis_upstream_requests_total",
-                "Requests sent to upstreams.",
+                "Tool calls at upstreams by how they ended.",
                 &["upstream", "outcome"],
             ),
             sessions,

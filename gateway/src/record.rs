@@ -28,7 +28,7 @@ pub struct CallRecord {
     pub principal: OnceLock<Arc<Principal>>,
     /// The JSON-RPC method, where it is one we know.
     pub rpc_method: OnceLock<&'static str>,
-    /// The tool, where it is one we know; else [`UNKNOWN_TOOL`](crate::metrics::UNKNOWN_TOOL).
+    /// The tool, where it is one we know.
     pub tool: OnceLock<Arc<str>>,
     /// The upstream that serves the tool.
     pub upstream: OnceLock<Arc<str>>,

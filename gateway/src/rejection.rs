@@ -26,6 +26,9 @@ pub enum Rejection {
     AddressNotAllowed,
     /// The request's `Origin` is not allowed.
     OriginNotAllowed,
+    /// The gateway is on loopback, and the request's `Host` names neither this
+    /// machine nor the gateway.
+    HostNotAllowed,
     /// No such path.
     NoSuchPath,
     /// The path exists, the HTTP method does not fit it.
@@ -139,6 +142,8 @@ pub struct UpstreamFailure {
 pub enum UpstreamFailureKind {
     /// No connection could be made, or the process does not run.
     Unreachable,
+    /// It asks to come back later (HTTP 429 or 503).
+    Busy,
     /// It did not answer in time.
     TimedOut,
     /// It went away in the midst of its answer.
@@ -167,6 +172,7 @@ impl UpstreamFailureKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Busy => "busy",
             Self::TimedOut => "timed_out",
             Self::Disconnected => "disconnected",
             Self::Garbage => "garbage",
@@ -178,12 +184,13 @@ impl UpstreamFailureKind {
     /// What the caller is told.
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Unreachable => "cannot be reached",
+            Self::Unreachable => "cannot be reached; try again later",
+            Self::Busy => "is busy; try again later",
             Self::TimedOut => "did not answer in time; the call may have been carried out",
             Self::Disconnected => "went away before its answer was complete; the call may have been carried out",
-            Self::Garbage => "answered with something that is not MCP",
-            Self::Refused => "refuses the gateway's credentials",
-            Self::Failed => "answered with an HTTP error",
+            Self::Garbage => "did not answer with an MCP message of at most 16 MiB; tell the gateway's operator",
+            Self::Refused => "refuses the gateway's credentials; tell the gateway's operator",
+            Self::Failed => "answered with an HTTP error; try again later",
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::backends::tool::Tool;
 use crate::backends::{Backend, Backends};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
-use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
+use crate::metrics::{CallStatus, Metrics};
 use crate::rejection::Rejection;
 
 /// The innermost service.
@@ -90,7 +90,6 @@ fn note(request: &McpRequest, tool: &Tool) {
 
 fn unknown(request: &McpRequest) -> Rejection {
     request.record.set_status(CallStatus::Denied);
-    let _ = request.record.tool.set(UNKNOWN_TOOL.into());
     Rejection::UnknownTool { tool: request.called_name().to_owned() }
 }
 

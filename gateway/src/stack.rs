@@ -43,7 +43,7 @@ use crate::middleware::observe::{ObserveLayer, Observed};
 use crate::middleware::origin::{OriginLayer, OriginSettings};
 use crate::middleware::rate_limit::{Quotas, RateLimitLayer};
 use crate::middleware::reception::{HealthLayer, ReceptionLayer};
-use crate::middleware::respond::{PublicOrigin, RespondLayer};
+use crate::middleware::respond::{PublicUrl, RespondLayer};
 use crate::rejection::Rejection;
 use crate::router::Router;
 use crate::running::Running;
@@ -90,7 +90,7 @@ pub struct Parts {
     /// How many may.
     pub max_concurrent_requests: usize,
     /// What clients call us.
-    pub origin: PublicOrigin,
+    pub public_url: PublicUrl,
     /// From where calls may come.
     pub network: Arc<NetworkSettings>,
     /// Which web pages may call.
@@ -161,7 +161,7 @@ pub fn build(parts: Parts) -> Stack {
         // A panic is answered and counted, and hurts no other request.
         .layer(CatchPanicLayer::custom(Contain::new(Arc::clone(&metrics))))
         // Every refusal from here on inwards becomes HTTP.
-        .layer(RespondLayer::new(parts.origin.clone(), Arc::clone(&parts.scopes)))
+        .layer(RespondLayer::new(parts.public_url.clone(), Arc::clone(&parts.scopes)))
         // Always answered, from anywhere.
         .layer(HealthLayer::new(parts.readiness))
         // Before what costs: too many at a time are refused.
@@ -171,7 +171,7 @@ pub fn build(parts: Parts) -> Stack {
         // Before authentication: browsers attach credentials by themselves.
         .layer(OriginLayer::new(parts.origins))
         // Metadata for who has no token yet; paths that lead nowhere.
-        .layer(ReceptionLayer::new(parts.origin, parts.issuers, parts.scopes))
+        .layer(ReceptionLayer::new(parts.public_url, parts.issuers, parts.scopes))
         .service(known_callers);
     Shared::new(stack)
 }

@@ -12,7 +12,7 @@ use std::fmt;
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentsError {
     /// Not JSON, deeper than 128 levels, or with a name given twice.
-    #[error("arguments that no condition can judge, at byte {column} of line {line}")]
+    #[error("the arguments are not JSON, nest too deep or give a name twice, at byte {column} of line {line}")]
     Unreadable {
         /// Line, counted from 1.
         line: usize,
@@ -20,7 +20,7 @@ pub enum ArgumentsError {
         column: usize,
     },
     /// Some other JSON than the object that the protocol prescribes.
-    #[error("arguments are not an object")]
+    #[error("the arguments are not an object")]
     NotAnObject,
 }
 

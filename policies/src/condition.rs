@@ -20,6 +20,7 @@ pub(crate) use self::evaluate::Facts;
 use self::inspect::Inspection;
 use cel::{Env, Program};
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Arc, LazyLock},
     thread,
@@ -51,6 +52,8 @@ pub(crate) struct Condition {
     source: Box<str>,
     uses_args: bool,
     uses_principal: bool,
+    /// The members it asks for, as far as their names are in the policy.
+    members: BTreeSet<String>,
     max_args_weight: usize,
 }
 
@@ -93,7 +96,8 @@ impl Condition {
 
     fn parse(source: &str) -> Result<Self, Vec<ConditionFault>> {
         let program = ENVIRONMENT.compile(source).map_err(|errors| syntax_faults(source, &errors))?;
-        let Inspection { faults, uses_args, uses_principal, loops } = inspect::inspect(&program);
+        let Inspection { faults, uses_args, uses_principal, members, computes_members, loops } =
+            inspect::inspect(&program);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -101,7 +105,9 @@ impl Condition {
             let message = "loops are nested at most two deep";
             return Err(vec![ConditionFault::new(message)]);
         };
-        Ok(Self { program, source: source.into(), uses_args, uses_principal, max_args_weight })
+        // One that is not there cannot be told from one that the caller named.
+        let members = if computes_members { BTreeSet::new() } else { members };
+        Ok(Self { program, source: source.into(), uses_args, uses_principal, members, max_args_weight })
     }
 
     /// Whether the outcome depends on the arguments of the call.

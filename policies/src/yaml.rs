@@ -47,6 +47,8 @@ pub struct Document {
     file: Arc<str>,
     value: Value,
     places: Places,
+    /// What is wrong with the text itself; `value` leaves it out.
+    misread: Vec<Fault>,
 }
 
 /// What a document came to, be it right or wrong.
@@ -74,17 +76,26 @@ impl Document {
     /// a key given twice, a key without a value, a tag, a second document, or
     /// more text, depth or alias expansion than a file of settings needs.
     pub fn parse(text: &str, file: impl Into<Arc<str>>) -> Result<Self, Vec<Fault>> {
+        let document = Self::parse_leniently(text, file)?;
+        if document.misread.is_empty() { Ok(document) } else { Err(document.misread) }
+    }
+
+    /// Like [`Document::parse`], for those who look for further faults: a key
+    /// given twice or without a value, or a tag, is reported when the document
+    /// is [decoded](Document::salvage), together with what else is wrong.
+    ///
+    /// # Errors
+    ///
+    /// Every fault up to the first that leaves the rest unreadable, if there is
+    /// such a one.
+    pub fn parse_leniently(text: &str, file: impl Into<Arc<str>>) -> Result<Self, Vec<Fault>> {
         let file = file.into();
-        let Tree { value, places, faults } = tree::read(text);
-        let document = Self { file, value, places };
-        if faults.is_empty() {
-            return Ok(document);
-        }
-        let file = &document.file;
-        Err(faults
+        let Tree { value, places, faults, is_whole } = tree::read(text);
+        let misread = faults
             .into_iter()
-            .map(|fault| Fault::error(file, fault.place, path::from_pointer(&fault.pointer), fault.message))
-            .collect())
+            .map(|fault| Fault::error(&file, fault.place, path::from_pointer(&fault.pointer), fault.message))
+            .collect();
+        if is_whole { Ok(Self { file, value, places, misread }) } else { Err(misread) }
     }
 
     /// The name the document was read under.
@@ -119,6 +130,8 @@ impl Document {
         T: DeserializeOwned + JsonSchema,
     {
         let (mut faults, value, stand_ins) = check::check(self, &schema_of::<T>(), formats);
+        faults.extend(self.misread.iter().cloned());
+        faults.sort_by_key(|fault| (fault.line, fault.column));
         // The schema says the same as serde does; what slips through all the
         // same is reported for the whole file.
         let value = T::deserialize(value);

@@ -195,11 +195,31 @@ fn an_origin_that_is_not_allowed_is_refused() {
 }
 
 #[test]
+fn a_page_of_an_allowed_origin_may_read_the_answers() {
+    let gateway = Gateway::over_with(&[], "allowedOrigins: [\"https://console.example.com\"]");
+    let page = |origin: &str| gateway.client().with("Origin", origin).request("ping", &json!({}));
+    assert_eq!(
+        page("https://console.example.com").header("Access-Control-Allow-Origin"),
+        "https://console.example.com"
+    );
+    assert_eq!(page("https://evil.example.com").header("Access-Control-Allow-Origin"), "");
+
+    let preflight = Request::new("OPTIONS", "/mcp")
+        .header("Origin", "https://console.example.com")
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "x-api-key, content-type")
+        .send(gateway.main);
+    assert_eq!(preflight.header("Access-Control-Allow-Origin"), "https://console.example.com");
+    assert!(preflight.header("Access-Control-Allow-Headers").contains("x-api-key"), "{preflight:?}");
+}
+
+#[test]
 fn a_foreign_host_on_loopback_is_refused() {
     // Otherwise a web page could reach us by a name of its own that resolves to loopback.
     let gateway = Gateway::over(&[]);
-    let rebound = gateway.client().with("Host", "evil.example.com");
-    assert_eq!(rebound.request("ping", &json!({})).status, 403);
+    let rebound = gateway.client().with("Host", "evil.example.com").request("ping", &json!({}));
+    assert_eq!(rebound.status, 403);
+    assert!(rebound.text().contains("localhost"), "{}", rebound.text());
 }
 
 #[test]

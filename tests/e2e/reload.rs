@@ -1,10 +1,10 @@
 //! Changed files are taken whole while calls go on, or not at all.
 
 use nix::sys::signal::Signal;
-use portcullis_tests::client::Client;
+use portcullis_tests::client::{Client, message};
 use portcullis_tests::gateway::{Gateway, KEY, sha256, standard};
 use portcullis_tests::json;
-use portcullis_tests::patience::wait_until;
+use portcullis_tests::patience::{wait_for, wait_until};
 use portcullis_tests::scripted::Scripted;
 
 fn policy(tools: &str) -> String {
@@ -101,6 +101,21 @@ fn an_invalid_configuration_leaves_the_last_good_one() {
 }
 
 #[test]
+fn what_is_only_questionable_is_no_fault() {
+    let gateway = Gateway::over(&[]);
+    gateway.home.configure("upstrems: {}\n");
+    gateway.log.wait_for("upstrems");
+    let lines: Vec<_> = ["upstrems", "no policy file is named"]
+        .map(|fault| {
+            wait_for("the line", || {
+                gateway.log.find(|line| line["fault"].as_str().is_some_and(|text| text.contains(fault)))
+            })
+        })
+        .into();
+    assert_eq!((&lines[0]["level"], &lines[1]["level"]), (&json!("error"), &json!("warn")), "{lines:?}");
+}
+
+#[test]
 fn a_running_call_survives_a_reload() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);
@@ -112,6 +127,27 @@ fn a_running_call_survives_a_reload() {
         upstream.open_gate();
         assert_eq!(call.join().unwrap(), "waited");
     });
+}
+
+#[test]
+fn a_changed_drain_timeout_is_taken() {
+    let upstream = Scripted::legacy();
+    let entry = format!("{{url: \"{}\"}}", upstream.url());
+    let limits = |drain: &str| format!("limits: {{drainTimeout: {drain}, maxConcurrentRequests: 9}}");
+    let mut gateway = Gateway::over_with(&[("up", &entry)], &limits("24h").replace('9', "8"));
+    gateway.home.configure(&standard(&[("up", &entry)], &limits("100ms")));
+    wait_until("the reload", || reloads(&gateway, "success") >= 1.0);
+    gateway.log.wait_for("the number of connections changes with a restart only");
+    std::thread::scope(|threads| {
+        threads.spawn(|| gateway.client().prepare(call("up__hang")).open(gateway.main).is_ok());
+        upstream.wait_executed("hang", 1);
+        gateway.signal(Signal::SIGTERM);
+    });
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+fn call(tool: &str) -> String {
+    message("tools/call", &json!({"name": tool, "arguments": {}})).to_string()
 }
 
 #[test]

@@ -84,7 +84,10 @@ fn an_upstream_that_fails_inside_is_contained() {
 fn an_upstream_that_is_unavailable_is_contained() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);
-    assert_upstream_failed(&gateway.client().call("up__unavailable", &json!({})));
+    let reply = gateway.client().call("up__unavailable", &json!({}));
+    assert_upstream_failed(&reply);
+    assert!(reply.text().contains("is busy"), "it was reached: {}", reply.text());
+    assert!(gateway.metric("portcullis_upstream_requests_total", &[("outcome", "busy")]) > 0.5);
     wait_until("recovery", || gateway.client().call("up__echo", &json!({})).json()["result"].is_object());
 }
 
@@ -193,6 +196,19 @@ fn an_upstream_that_comes_back_in_another_era_is_understood() {
     let upgraded = Scripted::listen(Era::Modern, address);
     wait_until("the new era", || gateway.client().call("up__echo", &json!({})).json()["result"].is_object());
     assert_eq!(upgraded.executed("echo").len(), 1);
+}
+
+#[test]
+fn a_call_whose_tool_cannot_be_looked_up_is_counted() {
+    let gone = Scripted::legacy();
+    let entry = format!("{{url: \"{}\", timeout: 1s, retry: {{maxAttempts: 2, initial: 50ms, max: 30s}}}}", gone.url());
+    drop(gone);
+    let gateway = Gateway::over(&[("up", &entry)]);
+    for _ in 0..5 {
+        assert_upstream_failed(&gateway.client().call("up__echo", &json!({})));
+    }
+    let counted = gateway.metric("portcullis_upstream_requests_total", &[("upstream", "up")]);
+    assert!((counted - 5.0).abs() < 0.1, "{counted} were counted");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::middleware::decode::DecodeSettings;
 use crate::middleware::meter::Audit;
 use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
-use crate::middleware::respond::PublicOrigin;
+use crate::middleware::respond::PublicUrl;
 use crate::running::Running;
 use crate::stack::{self, Parts};
 use crate::telemetry::AccessLog;
@@ -59,7 +59,6 @@ impl Assembly {
     /// not change.
     pub(super) fn generation(&self, config: &Config, last: Option<&Generation>) -> anyhow::Result<Generation> {
         let client = HttpClient::new(needs_tls(config));
-        let upstreams = self.upstreams(config, last, &client)?;
         let authenticator = match last.map(|last| &last.authenticator) {
             Some((settings, authenticator)) if *settings == config.auth => Arc::clone(authenticator),
             _ => Arc::new(
@@ -75,11 +74,11 @@ impl Assembly {
             }
             (Some(settings), _) => Some((settings.clone(), open(settings)?)),
         };
+        // Last of what can fail: upstreams begin to work as soon as they are there.
+        let upstreams = self.upstreams(config, last, &client)?;
         let separator: Arc<str> = config.separator.as_str().into();
         let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
         let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));
-        let public = config.public_url.as_ref();
-        let origin = public.map(|url| url.origin().ascii_serialization().into());
         let parts = Parts {
             metrics: Arc::clone(&self.metrics),
             access_log: self.access_log.clone(),
@@ -89,7 +88,7 @@ impl Assembly {
             readiness: self.readiness.clone(),
             running: Arc::clone(&self.running),
             max_concurrent_requests: config.limits.max_concurrent_requests,
-            origin: PublicOrigin::new(origin, config.tls.is_some()),
+            public_url: PublicUrl::new(config.public_url.as_ref(), config.tls.is_some()),
             network: Arc::new(config.network.clone()),
             origins: Arc::new(origins(config)),
             allowed_origins: config
@@ -120,6 +119,7 @@ impl Assembly {
             separator: config.separator.clone(),
             authenticator: (config.auth.clone(), authenticator),
             audit,
+            drain_timeout: config.limits.drain_timeout,
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
@@ -26,6 +27,8 @@ pub(super) struct Generation {
     pub(super) separator: String,
     pub(super) authenticator: (AuthSettings, Arc<Authenticator>),
     pub(super) audit: Option<(AuditSettings, Arc<AuditLog>)>,
+    /// How long running calls may go on once it is over for them.
+    pub(super) drain_timeout: Duration,
 }
 
 /// Serves each request with the generation that is in force when it comes.

@@ -13,7 +13,7 @@ use super::assembly::Assembly;
 use super::generation::{Current, Generation};
 use crate::admin::{Admin, Phase};
 use crate::backends::Backend;
-use crate::config::{Config, Reloads, Source};
+use crate::config::{Config, Reloads, Source, is_error};
 use crate::listener::{self, Drain, ListenerSettings, TlsAcceptor};
 use crate::mcp::session::IDLE_TIMEOUT;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     let current = Arc::new(ArcSwap::from_pointee(generation));
 
     let settings = ListenerSettings {
-        max_connections: config.limits.max_concurrent_requests.saturating_mul(4),
+        max_connections: max_connections(&config),
         drain_timeout: LAST_GRACE,
         ..ListenerSettings::default()
     };
@@ -69,19 +69,25 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
 
     tracing::info!("draining");
     assembly.readiness.enter(Phase::Draining);
-    if tokio::time::timeout(config.limits.drain_timeout, assembly.running.ended()).await.is_err() {
+    let last = current.load_full();
+    if tokio::time::timeout(last.drain_timeout, assembly.running.ended()).await.is_err() {
         tracing::warn!("requests still run after the drain timeout and are ended");
     }
     drain.start();
     // They end within their own grace.
     let _ = tokio::join!(serving, serving_admin);
-    let last = current.load_full();
     let closing = last.upstreams.values().map(|(_, backend)| backend.close());
     if tokio::time::timeout(CLOSE_TIMEOUT, futures_util::future::join_all(closing)).await.is_err() {
         tracing::warn!("an upstream did not end in time");
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// How many connections a listener has at a time: clients keep some that are
+/// idle.
+const fn max_connections(config: &Config) -> usize {
+    config.limits.max_concurrent_requests.saturating_mul(4)
 }
 
 /// Says how to reach a gateway that has no file.
@@ -105,7 +111,11 @@ async fn reload(
         let config = match reloads.next().await {
             Ok(config) => config,
             Err(faults) => {
-                for fault in &faults {
+                let (faults, warnings): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| is_error(fault));
+                for fault in warnings {
+                    tracing::warn!(%fault, "questionable configuration");
+                }
+                for fault in faults {
                     tracing::error!(%fault, "the changed configuration has a fault");
                 }
                 tracing::error!("the changed configuration is not taken; the last good one stays");
@@ -123,7 +133,7 @@ async fn reload(
                 current.store(Arc::new(generation));
                 assembly.metrics.config_reload(true);
                 tracing::info!("the changed configuration is in force");
-                retire(&assembly, &last, &current.load(), config.limits.drain_timeout);
+                retire(&assembly, &last, &current.load());
             }
             Err(error) => {
                 tracing::error!(
@@ -147,11 +157,19 @@ fn warn_of_restart(first: &Config, now: &Config) {
     for (key, _) in fixed.iter().filter(|(_, same)| !same) {
         tracing::warn!(key, "takes effect with a restart only");
     }
+    if first.limits.max_concurrent_requests != now.limits.max_concurrent_requests {
+        tracing::warn!(
+            key = "limits.maxConcurrentRequests",
+            connections = max_connections(first),
+            "is in force for requests; the number of connections changes with a restart only"
+        );
+    }
 }
 
 /// Closes the upstreams that the new generation does not have, once the calls
 /// that the last one began have had their time.
-fn retire(assembly: &Assembly, last: &Generation, now: &Generation, drain_timeout: Duration) {
+fn retire(assembly: &Assembly, last: &Generation, now: &Generation) {
+    let drain_timeout = now.drain_timeout;
     let is_kept = |old: &Arc<dyn Backend>| now.upstreams.values().any(|(_, new)| Arc::ptr_eq(old, new));
     for (_, backend) in last.upstreams.values().filter(|(_, backend)| !is_kept(backend)) {
         let backend = Arc::clone(backend);

@@ -140,7 +140,7 @@ async fn an_api_key_is_refused_once_expired() {
     let door = door(&[]);
     assert!(door.bearer("short-key").is_ok());
     door.time.store(NOW + 10, Ordering::SeqCst);
-    assert_eq!(door.bearer("short-key").unwrap_err(), bad("the API key has expired"));
+    assert_eq!(door.bearer("short-key").unwrap_err(), bad("the API key has expired: ask the operator for a new one"));
     assert!(door.counted("api_key", "expired"));
 }
 
@@ -152,7 +152,7 @@ async fn the_key_header_decides_alone() {
     headers.insert("x-api-key", "wrong".parse().unwrap());
     headers.insert(AUTHORIZATION, format!("Bearer {}", key.token(&claims())).parse().unwrap());
     let Authentication::Ready(result) = door.authenticator.authenticate(&headers) else { panic!("a key never waits") };
-    assert_eq!(result.unwrap_err(), bad("the credential is not known"));
+    assert_eq!(result.unwrap_err(), bad("the credential is not known: check it, or ask the operator for one"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +186,10 @@ async fn a_bad_credential_never_becomes_anonymous() {
 async fn with_nothing_configured_nobody_enters() {
     let door = Door::new(&AuthSettings::default());
     assert_eq!(door.without_credential().unwrap_err(), Rejection::NoCredential);
-    assert_eq!(door.bearer("x").unwrap_err(), bad("the credential is not known"));
+    assert_eq!(
+        door.bearer("x").unwrap_err(),
+        bad("the credential is not known: check it, or ask the operator for one")
+    );
 }
 
 // === Tokens ===
@@ -286,11 +289,23 @@ async fn a_token_with_the_wrong_claims_is_refused() {
     let key = SigningKey::es256("a");
     let door = door(&[&key]);
     for (name, value, detail) in [
-        ("iss", json!("https://other.example.com"), "the token's issuer is not accepted"),
-        ("iss", json!("https://idp.example.com/"), "the token's issuer is not accepted"),
-        ("iss", json!(null), "the token's issuer is not accepted"),
-        ("aud", json!("https://other.example.com"), "the token is meant for another audience"),
-        ("exp", json!(NOW - 60), "the token has expired"),
+        (
+            "iss",
+            json!("https://other.example.com"),
+            "the token's issuer is not accepted: see the metadata for those that are",
+        ),
+        (
+            "iss",
+            json!("https://idp.example.com/"),
+            "the token's issuer is not accepted: see the metadata for those that are",
+        ),
+        ("iss", json!(null), "the token's issuer is not accepted: see the metadata for those that are"),
+        (
+            "aud",
+            json!("https://other.example.com"),
+            "the token is meant for another audience: get one for the resource that the metadata names",
+        ),
+        ("exp", json!(NOW - 60), "the token has expired: get a new one"),
         ("exp", json!(null), "the token has no valid expiry time"),
         ("nbf", json!(NOW + 61), "the token is not valid yet"),
         ("sub", json!(null), "the token has no valid subject"),
@@ -351,7 +366,7 @@ async fn a_remembered_token_is_refused_once_expired() {
     door.time.store(until - 1, Ordering::SeqCst);
     assert!(door.bearer(&token).is_ok());
     door.time.store(until, Ordering::SeqCst);
-    assert_eq!(door.bearer(&token).unwrap_err(), bad("the token has expired"));
+    assert_eq!(door.bearer(&token).unwrap_err(), bad("the token has expired: get a new one"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::quality::RandomState;
@@ -92,11 +93,14 @@ impl ToolList {
     pub fn new(found: impl IntoIterator<Item = Tool>) -> Self {
         let mut list = Self::default();
         for tool in found {
-            if let std::collections::hash_map::Entry::Vacant(entry) =
-                list.by_full_name.entry(Arc::clone(&tool.full_name))
-            {
-                entry.insert(list.tools.len());
-                list.tools.push(Arc::new(tool));
+            match list.by_full_name.entry(Arc::clone(&tool.full_name)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(list.tools.len());
+                    list.tools.push(Arc::new(tool));
+                }
+                Entry::Occupied(_) => {
+                    tracing::warn!(tool = %tool.full_name, "a tool is hidden: another bears its name");
+                }
             }
         }
         list

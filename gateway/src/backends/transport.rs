@@ -173,7 +173,8 @@ impl TransportError {
     #[must_use]
     pub const fn kind(&self) -> UpstreamFailureKind {
         match self {
-            Self::Unreachable(_) | Self::Reconnected | Self::Busy { .. } => UpstreamFailureKind::Unreachable,
+            Self::Unreachable(_) | Self::Reconnected => UpstreamFailureKind::Unreachable,
+            Self::Busy { .. } => UpstreamFailureKind::Busy,
             Self::SessionLost | Self::Status(_) => UpstreamFailureKind::Failed,
             Self::TimedOut => UpstreamFailureKind::TimedOut,
             Self::Disconnected(_) => UpstreamFailureKind::Disconnected,

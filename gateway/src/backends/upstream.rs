@@ -158,7 +158,10 @@ impl Shared {
         let deadline = deadline.min(Instant::now() + self.settings.timeout);
         let mut attempts = 0;
         loop {
-            self.circuit.check().map_err(|_| self.failure_of(UpstreamFailureKind::Unreachable))?;
+            self.circuit.check().map_err(|_| {
+                self.metrics.upstream_request(&self.settings.name, "circuit_open");
+                self.failure_of(UpstreamFailureKind::Unreachable)
+            })?;
             let error = match self.catalog.searched(self.transport.as_ref(), &self.links, deadline).await {
                 Ok(list) => return Ok(list),
                 Err(error) => error,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use clap::Args;
+use portcullis_policies::yaml::closest;
 use portcullis_policies::{CallFacts, Principal, Target, parse_arguments};
 use serde_json::{Map, Value};
 
@@ -57,10 +58,30 @@ pub(super) fn run(args: &ExplainArgs, output: Output) -> anyhow::Result<Answer> 
     let facts = CallFacts { ip: args.ip, args: Some(&arguments) };
     let explanation = config.policies.explain(&principal, Target::Tool(&args.tool), &facts);
     let exit = if explanation.decision.is_allowed() { Exit::Ok } else { Exit::Denied };
-    Ok(match output {
+    let answer = match output {
         Output::Text => Answer::new(explanation.to_string(), exit),
         Output::Json => Answer::json(&explanation, exit),
-    })
+    };
+    Ok(Answer { remarks: strangers(&config, args), ..answer })
+}
+
+/// What was asked about and is not there: policies decide about it all the
+/// same, and yet it was hardly meant.
+fn strangers(config: &Config, args: &ExplainArgs) -> String {
+    let mut remarks = String::new();
+    let mut stranger = |what: &str, name: &str, known: Vec<&str>| {
+        if !known.contains(&name) {
+            let meant = closest(name, known).map(|meant| format!("; did you mean `{meant}`?"));
+            remarks.push_str(&format!("the configuration has no {what} `{name}`{}\n", meant.unwrap_or_default()));
+        }
+    };
+    if let Some(name) = args.principal.strip_prefix("apiKey:") {
+        let keys = config.auth.api_keys.iter().flat_map(|settings| &settings.keys);
+        stranger("API key", name, keys.map(|key| key.name.as_str()).collect());
+    }
+    let upstream = args.tool.split_once(&config.separator).map_or(args.tool.as_str(), |(upstream, _)| upstream);
+    stranger("upstream", upstream, config.upstreams.iter().map(|upstream| &*upstream.name).collect());
+    remarks
 }
 
 /// The roles that the configuration gives this principal.

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::output::{Answer, Exit, Output};
@@ -10,10 +11,10 @@ use crate::config::NewKey;
 #[derive(Debug, Args)]
 pub(super) struct KeygenArgs {
     /// Who will hold it. The principal is `apiKey:NAME`.
-    #[arg(long, default_value = "key")]
+    #[arg(long, default_value = "key", value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// A role that it gives.
-    #[arg(long = "role", value_name = "ROLE")]
+    #[arg(long = "role", value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
     roles: Vec<String>,
 }
 

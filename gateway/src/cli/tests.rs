@@ -107,6 +107,22 @@ fn explain_exits_with_0_for_allowed_3_for_denied_and_2_for_bad_configuration() {
 }
 
 #[test]
+fn explain_remarks_on_what_the_configuration_does_not_have() {
+    let (_folder, path) = folder();
+    let remarks = |principal: &str, tool: &str| {
+        answered(&["policy", "explain", "-c", &path, "--principal", principal, "--tool", tool]).remarks
+    };
+    assert_eq!(remarks("apiKey:ci", "crm__search"), "");
+    assert_eq!(remarks("jwt:x#a", "crm__search"), "");
+    assert_eq!(
+        remarks("apiKey:cj", "cmr__search"),
+        "the configuration has no API key `cj`; did you mean `ci`?\n\
+         the configuration has no upstream `cmr`; did you mean `crm`?\n"
+    );
+    assert_eq!(remarks("anonymous", "search"), "the configuration has no upstream `search`\n");
+}
+
+#[test]
 fn explain_takes_claims_as_json_or_text() {
     let (folder, path) = folder();
     let policy = "policies:\n  - name: finance\n    subjects: {claims: {department: finance, level: 3}}\n    tools: {allow: [\"*\"]}\n";
@@ -173,6 +189,10 @@ fn what_is_typed_wrong_is_refused() {
         &["tools", "call", "t", "--args", "[]"],
         &["tools", "call", "t", "--args", "{}", "--arg", "a=b"],
         &["tools", "list", "--timeout", "0"],
+        &["keygen", "--name", ""],
+        &["keygen", "--role", ""],
+        &["tools", "list", "--url", "localhost"],
+        &["tools", "list", "--url", "ftp://localhost/mcp"],
     ] {
         let error = Cli::try_parse_from([&["portcullis"], line].concat()).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line:?}");

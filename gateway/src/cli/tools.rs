@@ -30,7 +30,7 @@ pub(super) enum ToolsCommand {
 #[derive(Debug, Args)]
 pub(super) struct EndpointArgs {
     /// The MCP endpoint.
-    #[arg(long, default_value = "http://127.0.0.1:8080/mcp")]
+    #[arg(long, default_value = "http://127.0.0.1:8080/mcp", value_parser = endpoint)]
     url: Uri,
     /// The API key or access token.
     #[arg(long, env = "PORTCULLIS_KEY", hide_env_values = true, value_parser = secret)]
@@ -53,6 +53,12 @@ pub(super) struct CallArgs {
     arg: Vec<(String, Value)>,
     #[command(flatten)]
     endpoint: EndpointArgs,
+}
+
+fn endpoint(text: &str) -> Result<Uri, String> {
+    let uri = text.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
+    uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+        .ok_or_else(|| "write http://HOST:PORT/mcp or https://HOST/mcp".to_owned())
 }
 
 fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {

@@ -14,7 +14,7 @@ use super::written::{Scalar, Written};
 use crate::auth::{ApiKeySetting, ApiKeySettings, AuthSettings, JwksSource, JwtSettings};
 
 /// `auth`
-pub(super) fn authentication(check: &mut Check<'_>, file: &AuthFile, public_url: Option<&Url>) -> AuthSettings {
+pub(super) fn authentication(check: &mut Check<'_>, file: &AuthFile, endpoints: &[String]) -> AuthSettings {
     let place = Place::root("auth");
     let mut issuers = HashMap::new();
     let mut jwt = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn authentication(check: &mut Check<'_>, file: &AuthFile, public_url:
         if let Some(first) = issuers.insert(entry.issuer.as_str(), index) {
             check.fault(&place.key("issuer"), format!("the same issuer as auth.jwt[{first}]"));
         }
-        jwt.extend(token_issuer(check, &place, entry, public_url));
+        jwt.extend(token_issuer(check, &place, entry, endpoints));
     }
     AuthSettings {
         anonymous: file.anonymous.as_ref().map(|anonymous| anonymous.roles.clone()),
@@ -81,11 +81,11 @@ fn is_taken(name: &HeaderName) -> bool {
     known.contains(name) || name.as_str().starts_with("mcp-") || name.as_str().starts_with("x-forwarded-")
 }
 
-fn token_issuer(check: &mut Check<'_>, place: &Place, file: &JwtFile, public_url: Option<&Url>) -> Option<JwtSettings> {
-    let audiences = match (&file.audiences, public_url) {
-        (Some(audiences), _) => audiences.clone(),
-        (None, Some(url)) => vec![format!("{}/mcp", url.as_str().trim_end_matches('/'))],
-        (None, None) => {
+fn token_issuer(check: &mut Check<'_>, place: &Place, file: &JwtFile, endpoints: &[String]) -> Option<JwtSettings> {
+    let audiences = match &file.audiences {
+        Some(audiences) => audiences.clone(),
+        None if !endpoints.is_empty() => endpoints.to_vec(),
+        None => {
             check.fault(
                 place,
                 "nothing says whom tokens must be for: write `audiences`, or `publicUrl` at the top of the file",
@@ -158,7 +158,7 @@ fn web_address(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
         "http" if local => {}
         "http" => check.warn(place, "over http:// whoever sits between can put in keys of their own: use https://"),
         _ => {
-            check.fault(place, "must begin with https:// or http://");
+            check.fault(place, format!("must begin with https:// or http://, not {}://", url.scheme()));
             return None;
         }
     }

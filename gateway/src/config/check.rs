@@ -88,6 +88,11 @@ impl<'a> Check<'a> {
         found
     }
 
+    /// Whether the file says something there itself.
+    pub(super) fn is_written(&self, place: &Place) -> bool {
+        self.document.value().pointer(place.as_str()).is_some()
+    }
+
     /// The variable `name` of the environment.
     pub(super) fn environment(&self, name: &str) -> Option<String> {
         (self.environment)(name)

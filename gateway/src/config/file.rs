@@ -35,8 +35,8 @@ pub(super) struct ConfigFile {
     pub(super) public_url: Option<Written<Url>>,
     /// Serves HTTPS.
     pub(super) tls: Option<TlsFile>,
-    /// The web pages that may call us from a browser; pages on this machine
-    /// always may.
+    /// The web pages that may call us from a browser and read the answers
+    /// (CORS). A gateway on loopback takes calls of this machine's pages, too.
     pub(super) allowed_origins: Vec<Written<WebOrigin>>,
     /// Which addresses may connect at all.
     pub(super) network: NetworkFile,

@@ -63,12 +63,15 @@ fn unreached(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSett
     }
 }
 
-/// Upstreams with more time than a request has.
+/// Upstreams that are given more time than a request has.
 fn impatient(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings]) {
     let request = &file.limits.request_timeout.0;
     for upstream in upstreams.iter().filter(|upstream| upstream.timeout > *request) {
-        let message = format!("is never reached: a request ends after {}, see limits.requestTimeout", request.write());
-        check.warn(&place(file, upstream).key("timeout"), message);
+        let place = place(file, upstream).key("timeout");
+        if check.is_written(&place) {
+            let end = request.write();
+            check.warn(&place, format!("is never reached: a request ends after {end}, see limits.requestTimeout"));
+        }
     }
 }
 

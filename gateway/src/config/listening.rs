@@ -68,12 +68,20 @@ pub(super) fn public_url(check: &mut Check<'_>, url: Option<&Written<Url>>) -> O
     let Written(url) = url?;
     let place = Place::root("publicUrl");
     if !matches!(url.scheme(), "http" | "https") {
-        check.fault(&place, "must begin with https:// or http://");
+        check.fault(&place, format!("must begin with https:// or http://, not {}://", url.scheme()));
     }
     if url.query().is_some() {
         check.fault(&place, "must not have a query: it is what paths are appended to");
     }
     Some(url.clone())
+}
+
+/// The URLs that clients call, where `publicUrl` says what they begin with.
+pub(super) fn endpoints(file: &ConfigFile, public_url: Option<&Url>) -> Vec<String> {
+    let Some(base) = public_url.map(|url| url.as_str().trim_end_matches('/')) else { return Vec::new() };
+    let servers = file.upstreams.iter().chain(file.mcp_servers.iter());
+    let servers = servers.map(|(name, _)| format!("{base}/servers/{name}/mcp"));
+    std::iter::once(format!("{base}/mcp")).chain(servers).collect()
 }
 
 /// `tls`

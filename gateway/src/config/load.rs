@@ -70,7 +70,7 @@ pub(super) fn load(path: &Path, environment: Environment<'_>, linting: bool) -> 
     let mut files = Files::new();
     let text = files.read(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
     let document = match text {
-        Ok(text) => Document::parse(&text, name.as_str()),
+        Ok(text) => Document::parse_leniently(&text, name.as_str()),
         Err(error) => Err(vec![policy_files::unreadable(&name, &error)]),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -105,7 +105,7 @@ pub(super) fn build(
     let policy_set = policy_files::compile(&mut check, &policies);
     let (listen, admin_listen) = listening::listeners(&mut check, &file);
     let public_url = listening::public_url(&mut check, file.public_url.as_ref());
-    let auth = authentication(&mut check, &file.auth, public_url.as_ref());
+    let auth = authentication(&mut check, &file.auth, &listening::endpoints(&file, public_url.as_ref()));
     let (upstreams, upstream_limits) = upstreams(&mut check, &file);
     let config = Config {
         listen,

@@ -36,7 +36,7 @@ pub(super) fn read(check: &mut Check<'_>, patterns: &[String]) -> Vec<Document> 
     for path in paths {
         let name = path.display().to_string();
         let text = check.read(&path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
-        match text.map(|text| Document::parse(&text, name.as_str())) {
+        match text.map(|text| Document::parse_leniently(&text, name.as_str())) {
             Ok(Ok(document)) => documents.push(document),
             Ok(Err(faults)) => check.add(faults),
             Err(error) => check.add([unreadable(&name, &error)]),

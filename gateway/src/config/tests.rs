@@ -107,7 +107,9 @@ fn authentication_arrives_where_it_belongs() {
     assert_eq!((keys.keys[0].name.as_str(), keys.keys[0].sha256[0]), ("ci", 0x9f));
     assert!(keys.keys[0].expires.is_some());
     let [first, second] = auth.jwt.as_slice() else { panic!("{:?}", auth.jwt) };
-    assert_eq!(first.audiences, ["https://mcp.example.com/mcp"], "the public URL's endpoint");
+    assert_eq!(first.audiences[0], "https://mcp.example.com/mcp", "the public URL's endpoint");
+    let of_a_server = "https://mcp.example.com/servers/crm/mcp".to_owned();
+    assert!(first.audiences.contains(&of_a_server), "{:?}", first.audiences);
     assert_eq!(first.jwks, JwksSource::Url("https://idp.example.com/jwks".parse().unwrap()));
     assert_eq!(first.algorithms, [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]);
     assert_eq!(first.roles_claim.as_deref(), Some("groups"));

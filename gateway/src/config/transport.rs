@@ -101,7 +101,7 @@ fn endpoint(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
             return None;
         }
         _ => {
-            check.fault(place, "must begin with https:// or http://");
+            check.fault(place, format!("must begin with https:// or http://, not {}://", url.scheme()));
             return None;
         }
     }

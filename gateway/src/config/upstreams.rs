@@ -68,6 +68,11 @@ fn check_name(check: &mut Check<'_>, place: &Place, name: &str, separator: &str)
 
 fn upstream(check: &mut Check<'_>, place: &Place, name: &Arc<str>, file: &UpstreamFile) -> Option<UpstreamSettings> {
     positive(check, &place.key("timeout"), file.timeout.0);
+    for (key, pasted) in [("autoApprove", &file.auto_approve), ("alwaysAllow", &file.always_allow)] {
+        if pasted.is_some() {
+            check.warn(&place.key(key), "means nothing here: policies say who may call what");
+        }
+    }
     let retry = retry(check, &place.key("retry"), &file.retry);
     let tools = selection(check, &place.key("tools"), &file.tools);
     Some(UpstreamSettings {

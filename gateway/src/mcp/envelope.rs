@@ -201,7 +201,7 @@ impl<'a> RawEnvelope<'a> {
             return refuse("`jsonrpc` must be \"2.0\"");
         }
         if self.id.is_some() && id.is_none() {
-            return refuse("`id` must be a string or an integer");
+            return refuse("`id` must be a string or an integer, of at most 1 KiB");
         }
         let kind = match (self.method, self.is_response) {
             (Some(method), false) => match string(method) {

@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::in_flight::InFlight;
 use super::version::Version;
 
-/// Open sessions in all; beyond them the least used make room.
+/// Open sessions in all; beyond them the least used make room. One that keeps
+/// much of its client counts as several.
 pub const MAX_SESSIONS: usize = 100_000;
 /// A session that is not used for so long has ended.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -58,9 +60,15 @@ pub struct Agreement {
 /// All open sessions, bounded.
 #[derive(Debug)]
 pub struct Sessions {
-    open: Cache<Arc<str>, Arc<Session>>,
+    open: Cache<Arc<str>, Arc<Session>, Share>,
     started: Instant,
 }
+
+/// What a session takes of the room there is: one, and one for each KiB that
+/// it keeps. So the room is a bound to memory, whatever clients say of
+/// themselves.
+#[derive(Clone, Debug)]
+struct Share;
 
 // === impl Session ===
 
@@ -77,7 +85,8 @@ impl Sessions {
     /// No session yet; room for `capacity`.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { open: Cache::new(capacity), started: Instant::now() }
+        let room = u64::try_from(capacity).unwrap_or(u64::MAX);
+        Self { open: Cache::with_weighter(capacity, room, Share), started: Instant::now() }
     }
 
     /// Opens a session.
@@ -136,6 +145,15 @@ impl Sessions {
     }
 }
 
+// === impl Share ===
+
+impl Weighter<Arc<str>, Arc<Session>> for Share {
+    fn weight(&self, _: &Arc<str>, session: &Arc<Session>) -> u64 {
+        let kept = session.capabilities.len() + session.client_info.as_ref().map_or(0, Bytes::len);
+        u64::try_from(1 + kept / 1024).unwrap_or(u64::MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +185,17 @@ mod tests {
             sessions.open(agreement("alice"));
         }
         assert!(sessions.len() <= 100);
+    }
+
+    #[test]
+    fn sessions_that_keep_much_are_fewer() {
+        let sessions = Sessions::new(90);
+        let much = Bytes::from(vec![b' '; MAX_KEPT_BYTES]);
+        for _ in 0..1_000 {
+            let (capabilities, client_info) = (much.clone(), Some(much.clone()));
+            sessions.open(Agreement { capabilities, client_info, ..agreement("alice") });
+        }
+        assert!((1..=10).contains(&sessions.len()), "{} are open", sessions.len());
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,8 +54,14 @@ pub struct Origin<S> {
 // === impl OriginSettings ===
 
 impl OriginSettings {
-    fn admits(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        (!self.loopback || self.is_meant(uri, headers)) && self.may_come_from(headers)
+    fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+        if self.loopback && !self.is_meant(uri, headers) {
+            Err(Rejection::HostNotAllowed)
+        } else if !self.may_come_from(headers) {
+            Err(Rejection::OriginNotAllowed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether every `Origin` given is an allowed one.
@@ -126,10 +132,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.settings.admits(request.uri(), request.headers()) {
-            Either::Right(self.inner.call(request))
-        } else {
-            Either::Left(ready(Err(Rejection::OriginNotAllowed)))
+        match self.settings.admit(request.uri(), request.headers()) {
+            Ok(()) => Either::Right(self.inner.call(request)),
+            Err(rejection) => Either::Left(ready(Err(rejection))),
         }
     }
 }

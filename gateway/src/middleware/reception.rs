@@ -14,7 +14,7 @@ use serde_json::json;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::respond::{Addressed, PublicOrigin};
+use super::respond::{Addressed, PublicUrl};
 use crate::admin::{Phase, Readiness, health};
 use crate::body::Body;
 use crate::door::Door;
@@ -38,7 +38,7 @@ pub struct Health<S> {
 /// lead nowhere.
 #[derive(Clone, Debug)]
 pub struct ReceptionLayer {
-    origin: PublicOrigin,
+    public_url: PublicUrl,
     issuers: Arc<[String]>,
     scopes: Arc<[String]>,
 }
@@ -108,21 +108,22 @@ impl ReceptionLayer {
     /// Names `issuers` as those whose tokens are taken, and `scopes` as those
     /// every token needs.
     #[must_use]
-    pub fn new(origin: PublicOrigin, issuers: Vec<String>, scopes: Arc<[String]>) -> Self {
-        Self { origin, issuers: issuers.into(), scopes }
+    pub fn new(public_url: PublicUrl, issuers: Vec<String>, scopes: Arc<[String]>) -> Self {
+        Self { public_url, issuers: issuers.into(), scopes }
     }
 
     /// RFC 9728 §2. The resource is the endpoint whose path follows the
     /// well-known one; without one it is `/mcp`.
     fn metadata<B>(&self, request: &Request<B>) -> Result<Response<Body>, Rejection> {
         let path = request.uri().path().strip_prefix(Door::ResourceMetadata.pattern()).unwrap_or_default();
+        let path = self.public_url.served(path);
         let path = match Door::at(path) {
             Door::Mcp | Door::Server(_) => path,
             _ if path.len() <= 1 => "/mcp",
             // Another would be named as a resource of ours.
             _ => return Err(Rejection::NoSuchPath),
         };
-        let resource = format!("{}{path}", self.origin.or(&Addressed::of(request)));
+        let resource = format!("{}{path}", self.public_url.or(&Addressed::of(request)));
         let mut metadata = json!({"resource": resource, "bearer_methods_supported": ["header"]});
         if !self.issuers.is_empty() {
             metadata["authorization_servers"] = json!(&*self.issuers);

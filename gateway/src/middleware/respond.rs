@@ -4,6 +4,8 @@
 //! Stands right inside `observe`, so that whatever refuses further in is
 //! answered and recorded alike.
 
+mod public_url;
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -14,13 +16,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::uri::Authority;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use serde_json::{Value, json};
 use tower_layer::Layer;
 use tower_service::Service;
+
+pub use self::public_url::{Addressed, PublicUrl};
 
 use crate::body::Body;
 use crate::door::Door;
@@ -43,10 +46,19 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
     match rejection {
         Rejection::NoCredential => Outside::http(StatusCode::UNAUTHORIZED, "send an API key or a bearer token"),
         Rejection::BadCredential { detail } => Outside::http(StatusCode::UNAUTHORIZED, *detail),
-        Rejection::ScopeMissing { .. } => Outside::http(StatusCode::FORBIDDEN, "the token lacks a scope"),
-        Rejection::AddressNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this address is not allowed"),
-        Rejection::OriginNotAllowed => Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed"),
-        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path"),
+        Rejection::ScopeMissing { required } => {
+            Outside::http(StatusCode::FORBIDDEN, format!("the token must have these scopes: {}", required.join(" ")))
+        }
+        Rejection::AddressNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "this address is not allowed: ask the gateway's operator to allow it")
+        }
+        Rejection::OriginNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed: ask the gateway's operator to allow it")
+        }
+        Rejection::HostNotAllowed => {
+            Outside::http(StatusCode::FORBIDDEN, "the gateway is on loopback: call it by 127.0.0.1, [::1] or localhost")
+        }
+        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path: MCP is served at /mcp"),
         Rejection::MethodNotAllowed { .. } => {
             Outside::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         }
@@ -86,13 +98,13 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         Rejection::CannotBridge { detail } => Outside::rpc(StatusCode::OK, -32603, *detail),
         Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
         Rejection::UnsupportedVersion { requested } => {
-            let supported: Vec<&str> = Version::ALL.iter().map(|version| version.as_str()).collect();
             Outside::rpc(StatusCode::BAD_REQUEST, -32022, "this protocol version is not supported")
-                .with(json!({"supported": supported, "requested": requested}))
+                .with(json!({"supported": versions(), "requested": requested}))
         }
         Rejection::HeaderMismatch { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32020, detail.clone()),
         Rejection::BadVersionHeader => {
-            Outside::rpc(StatusCode::BAD_REQUEST, -32600, "MCP-Protocol-Version names no supported version")
+            let message = format!("MCP-Protocol-Version names none of {}", versions().join(", "));
+            Outside::rpc(StatusCode::BAD_REQUEST, -32600, message)
         }
         Rejection::RateLimited { retry_after } => {
             Outside::rpc(StatusCode::TOO_MANY_REQUESTS, -31429, "rate limit exceeded; try again later")
@@ -118,8 +130,17 @@ fn outside(rejection: &Rejection, era: Era) -> Outside {
         )
         .after(Duration::from_secs(5)),
         Rejection::Cancelled => Outside::rpc(StatusCode::OK, -31499, "the request was cancelled"),
-        Rejection::Internal => Outside::rpc(StatusCode::INTERNAL_SERVER_ERROR, -32603, "the gateway failed"),
+        Rejection::Internal => Outside::rpc(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            -32603,
+            "the gateway failed; tell its operator the X-Request-ID of this answer",
+        ),
     }
+}
+
+/// The revisions we serve.
+fn versions() -> Vec<&'static str> {
+    Version::ALL.iter().map(|version| version.as_str()).collect()
 }
 
 /// Whole seconds, rounded up, at least one: what `Retry-After` can say.
@@ -266,67 +287,10 @@ impl Outside {
     }
 }
 
-/// What clients call us.
-#[derive(Clone, Debug, Default)]
-pub struct PublicOrigin {
-    configured: Option<Arc<str>>,
-    is_tls: bool,
-}
-
-/// By which name a request reached us: `Host`, in HTTP/2 `:authority`.
-#[derive(Clone, Debug)]
-pub struct Addressed {
-    host: Option<HeaderValue>,
-    authority: Option<Authority>,
-}
-
-// === impl PublicOrigin ===
-
-impl PublicOrigin {
-    /// `https://mcp.example.com`, without a path, where the configuration says
-    /// so; and whether the listener speaks TLS.
-    #[must_use]
-    pub const fn new(configured: Option<Arc<str>>, is_tls: bool) -> Self {
-        Self { configured, is_tls }
-    }
-
-    /// The origin; where none is configured, that by which the caller reached us.
-    #[must_use]
-    pub fn or(&self, addressed: &Addressed) -> Cow<'_, str> {
-        match &self.configured {
-            Some(origin) => Cow::Borrowed(origin),
-            None => {
-                let scheme = if self.is_tls { "https" } else { "http" };
-                Cow::Owned(format!("{scheme}://{}", addressed.name().unwrap_or("localhost")))
-            }
-        }
-    }
-}
-
-// === impl Addressed ===
-
-impl Addressed {
-    /// The names a request bears.
-    #[must_use]
-    pub fn of<B>(request: &Request<B>) -> Self {
-        Self { host: request.headers().get(HOST).cloned(), authority: request.uri().authority().cloned() }
-    }
-
-    fn name(&self) -> Option<&str> {
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-        host.or_else(|| self.authority.as_ref().map(Authority::as_str)).filter(|name| is_authority(name))
-    }
-}
-
-/// Whether the text can stand in a quoted URL.
-fn is_authority(host: &str) -> bool {
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
-}
-
 /// What a challenge says of us.
 #[derive(Debug, Default)]
 struct Facts {
-    origin: PublicOrigin,
+    public_url: PublicUrl,
     scopes: Arc<[String]>,
 }
 
@@ -346,10 +310,10 @@ pub struct Respond<S> {
 // === impl RespondLayer ===
 
 impl RespondLayer {
-    /// A layer for a gateway of this origin, where every token needs `scopes`.
+    /// A layer for a gateway at this URL, where every token needs `scopes`.
     #[must_use]
-    pub fn new(origin: PublicOrigin, scopes: Arc<[String]>) -> Self {
-        Self { facts: Arc::new(Facts { origin, scopes }) }
+    pub fn new(public_url: PublicUrl, scopes: Arc<[String]>) -> Self {
+        Self { facts: Arc::new(Facts { public_url, scopes }) }
     }
 }
 
@@ -414,8 +378,8 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
             _ => Cow::Borrowed("/mcp"),
         };
-        let origin = this.facts.origin.or(this.addressed);
-        let url = format!("{origin}/.well-known/oauth-protected-resource{path}");
+        let base = this.facts.public_url.or(this.addressed);
+        let url = format!("{base}/.well-known/oauth-protected-resource{path}");
         if let Some(challenge) = challenge(&rejection, &this.facts.scopes, &url) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

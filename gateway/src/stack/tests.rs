@@ -69,7 +69,7 @@ fn gateway() -> Gateway {
         readiness: readiness.clone(),
         running: Arc::default(),
         max_concurrent_requests: 10,
-        origin: PublicOrigin::default(),
+        public_url: PublicUrl::default(),
         network: Arc::default(),
         origins: Arc::new(OriginSettings { allowed: vec![PAGE.parse().unwrap()], public: None, loopback: false }),
         allowed_origins: vec![HeaderValue::from_static(PAGE)],

@@ -74,8 +74,8 @@ impl Condition {
 
     fn failure(&self, error: &ExecutionError) -> Failure {
         match error {
-            // A key that the expression took from the arguments stays unsaid.
-            ExecutionError::NoSuchKey(key) if self.source.contains(key.as_str()) => Failure::Missing(key.to_string()),
+            // Only what the policy names is said, never what the caller does.
+            ExecutionError::NoSuchKey(key) if self.members.contains(key.as_str()) => Failure::Missing(key.to_string()),
             _ => Failure::Mismatch,
         }
     }

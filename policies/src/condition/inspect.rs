@@ -4,8 +4,9 @@ use super::{ConditionFault, ENVIRONMENT, MAX_DEPTH};
 use crate::yaml::closest;
 use cel::{
     Context, IdedExpr, Program,
-    common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr},
+    common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators},
 };
+use std::collections::BTreeSet;
 
 const VARIABLES: [&str; 4] = ["principal", "tool", "args", "request"];
 const PRINCIPAL_FIELDS: [&str; 4] = ["name", "roles", "scopes", "claims"];
@@ -48,6 +49,10 @@ pub(super) struct Inspection {
     pub(super) faults: Vec<ConditionFault>,
     pub(super) uses_args: bool,
     pub(super) uses_principal: bool,
+    /// The members it asks for by name.
+    pub(super) members: BTreeSet<String>,
+    /// Whether it asks for members whose names it computes.
+    pub(super) computes_members: bool,
     /// How deep loops are nested.
     pub(super) loops: usize,
 }
@@ -132,6 +137,7 @@ impl<'a> Inspector<'a> {
 
     fn select(&mut self, select: &'a SelectExpr) {
         self.expression(&select.operand);
+        self.found.members.insert(select.field.clone());
         let Expr::Ident(name) = &select.operand.expr else {
             return;
         };
@@ -159,8 +165,20 @@ impl<'a> Inspector<'a> {
             let message = format!("there is no function `{name}`");
             self.fault(message, closest(name, FUNCTIONS));
         }
-        if name == "matches" {
-            self.pattern(call);
+        match name {
+            "matches" => self.pattern(call),
+            operators::INDEX | operators::OPT_INDEX => self.index(call),
+            _ => {}
+        }
+    }
+
+    fn index(&mut self, call: &CallExpr) {
+        match call.args.last().map(|key| &key.expr) {
+            Some(Expr::Literal(LiteralValue::String(key))) => {
+                self.found.members.insert(key.inner().to_owned());
+            }
+            Some(Expr::Literal(_)) => {}
+            _ => self.found.computes_members = true,
         }
     }
 

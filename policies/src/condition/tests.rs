@@ -159,7 +159,16 @@ fn pattern_is_never_the_callers() {
 #[test]
 fn failure_tells_nothing_of_the_arguments() {
     let args = json!({"key": "s3cret", "value": "s3cret"});
-    for source in ["principal.claims[args.key] == 'x'", "args.value + 1 == 2", "int(args.value) == 1"] {
+    for source in [
+        // The policy has the word too, and yet it is the caller who said it.
+        "principal.claims[args.key] == 's3cret'",
+        "principal.claims[args.key] == principal.claims['s3cret']",
+        "[args.key].all(key, principal.claims[key] == 's3cret')",
+        "{'a': 1}[args.key] == principal.claims.s3cret",
+        "principal.claims[args.key] == 'x'",
+        "args.value + 1 == 2",
+        "int(args.value) == 1",
+    ] {
         let failure = evaluate(source, Some(&args)).unwrap_err();
         assert!(!format!("{failure} {failure:?}").contains("s3cret"), "{source}");
     }

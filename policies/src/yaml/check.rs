@@ -43,6 +43,10 @@ impl<'a> Checker<'a> {
     pub(super) fn explain(&mut self, error: &ValidationError<'_>) {
         let at = error.instance_path().as_str();
         let value = error.instance().as_ref();
+        if value.is_null() {
+            // A value that is not there was noticed when the text was read.
+            return;
+        }
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 let known = self.properties(path::parent(error.schema_path().as_str()));
@@ -54,10 +58,10 @@ impl<'a> Checker<'a> {
                 let key = property.as_str().unwrap_or_default();
                 self.fault(at, format!("the key `{key}` is missing"));
             }
-            ValidationErrorKind::Type { kind } => {
-                let expected = expected_types(kind);
-                self.wrong_type(at, &expected, value);
-            }
+            ValidationErrorKind::Type { kind } => match self.misformed(error) {
+                Some(complaint) => self.fault(at, complaint),
+                None => self.wrong_type(at, &expected_types(kind), value),
+            },
             ValidationErrorKind::Enum { options } => {
                 let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
                 self.no_choice(at, value, &options.iter().collect::<Vec<_>>());
@@ -82,6 +86,16 @@ impl<'a> Checker<'a> {
             // The value itself stays out of the message: it may be a secret.
             _ => self.fault(at, error.masked_with("the value").to_string()),
         }
+    }
+
+    /// What is wrong with a number or the like where text of a form of its own
+    /// belongs, if quotes would not mend it.
+    fn misformed(&self, error: &ValidationError<'_>) -> Option<String> {
+        let value = error.instance().as_ref();
+        let schema = self.schema.pointer(path::parent(error.schema_path().as_str()))?;
+        let format = schema.get("format")?.as_str()?;
+        let is_one_word = value.is_number() || value.is_boolean();
+        is_one_word.then(|| self.formats.complaint(format, &plain(value)))?
     }
 
     pub(super) fn fault(&mut self, pointer: &str, message: String) {

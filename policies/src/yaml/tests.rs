@@ -197,6 +197,12 @@ fn text_left_unquoted_is_told_to_be_quoted() {
 }
 
 #[test]
+fn number_that_quotes_would_not_mend_is_told_its_form() {
+    assert_eq!(faults("listen: a\nrate: 60"), ["c.yaml:2: rate: \"60\" is not a rate: write 1/second"]);
+    assert_eq!(faults("listen: a\nrate: [60]"), ["c.yaml:2: rate: must be text, not a list"]);
+}
+
+#[test]
 fn secret_value_never_reaches_a_message() {
     let text = "listen: a\ntoken: {env: hunter2, vault: hunter2}\nallow: hunter2\nmaxBody: hunter2";
     let all = faults(text).join("\n");
@@ -221,6 +227,39 @@ fn key_without_value_is_a_fault() {
             "c.yaml:3: tools[0]: has no value: write one or leave the key out",
         ]
     );
+}
+
+#[test]
+fn what_is_wrong_with_the_text_hides_no_other_fault() {
+    let text = "
+listen: a
+listen: b
+maxBody: lots
+upstreams:
+  crm: {url: http://crm, auth: {bearer: }}
+  crm: {uri: x}
+  billing:
+  docs: {uri: x}
+token: {env: }
+level: !mine debug
+";
+    assert_eq!(parse(text).unwrap_err().len(), 6);
+    let document = Document::parse_leniently(text, "c.yaml").unwrap();
+    assert_eq!(
+        shown(&document.decode::<Config>(&formats()).unwrap_err()),
+        [
+            "c.yaml:3: listen: given twice, first in line 2",
+            "c.yaml:4: maxBody: must be a whole number, not text",
+            "c.yaml:6: upstreams.crm.auth.bearer: has no value: write one or leave the key out",
+            "c.yaml:7: upstreams.crm: given twice, first in line 6",
+            "c.yaml:8: upstreams.billing: has no value: write one or leave the key out",
+            "c.yaml:9: upstreams.docs: the key `url` is missing",
+            "c.yaml:9: upstreams.docs.uri: unknown key; did you mean `url`?",
+            "c.yaml:10: token.env: has no value: write one or leave the key out",
+            "c.yaml:11: level: the tag !mine has no meaning here",
+        ]
+    );
+    assert!(Document::parse_leniently("a: 1\na: 2\nb: [", "c.yaml").unwrap_err().len() == 2);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) struct Tree {
     pub(super) value: Value,
     pub(super) places: Places,
     pub(super) faults: Vec<Misread>,
+    /// Whether `value` is all of the text, but for what the faults are about.
+    pub(super) is_whole: bool,
 }
 
 /// Something wrong with the text itself.
@@ -42,7 +44,7 @@ pub(super) fn read(text: &str) -> Tree {
     if text.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
         reader.complain(Place { line: 1, column: 1 }, message);
-        return reader.finish();
+        return reader.finish(false);
     }
     // A byte order mark is no part of the text (YAML 1.2.2 §5.2).
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -50,17 +52,17 @@ pub(super) fn read(text: &str) -> Tree {
         match next {
             Ok((event, span)) => {
                 if reader.take(event, span).is_err() || reader.faults.len() >= MAX_FAULTS {
-                    break;
+                    return reader.finish(false);
                 }
             }
             Err(error) => {
                 let message = format!("not readable as YAML: {}", error.info());
                 reader.complain(Place::from(*error.marker()), message);
-                break;
+                return reader.finish(false);
             }
         }
     }
-    reader.finish()
+    reader.finish(true)
 }
 
 /// The rest of the file cannot be made sense of.
@@ -111,8 +113,8 @@ impl Reader {
                 if self.awaits_key() {
                     return self.key(&text, style, place);
                 }
-                let value = self.scalar(text, style, tag.as_deref(), place);
                 self.enter(place);
+                let value = self.scalar(text, style, tag.as_deref(), place);
                 if value.is_null() && !self.open.is_empty() {
                     self.complain(place, "has no value: write one or leave the key out".into());
                 }
@@ -263,12 +265,12 @@ impl Reader {
         self.faults.push(Misread { place, pointer, message });
     }
 
-    fn finish(self) -> Tree {
+    fn finish(self, is_whole: bool) -> Tree {
         let value = match self.root {
             None | Some(Value::Null) => Value::Object(Map::new()),
             Some(value) => value,
         };
-        Tree { value, places: self.places, faults: self.faults }
+        Tree { value, places: self.places, faults: self.faults, is_whole }
     }
 }
 

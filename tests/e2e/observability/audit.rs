@@ -64,6 +64,34 @@ fn an_entry_says_who_what_and_how_it_was_decided() {
 }
 
 #[test]
+fn a_tool_that_does_not_exist_is_not_named() {
+    let upstream = Scripted::legacy();
+    let gateway = gateway(&upstream);
+    gateway.client().with("X-Request-ID", "invented").call("up__invented", &json!({}));
+    let text = || std::fs::read_to_string(gateway.home.file("audit.jsonl")).unwrap_or_default();
+    let entry = wait_for("the entry", || {
+        text()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|entry| entry["request_id"] == "invented")
+    });
+    assert_eq!((entry.get("tool"), &entry["outcome"]), (None, &json!("denied")), "{entry}");
+    assert_eq!(gateway.access_line("invented").get("tool"), None);
+}
+
+#[test]
+fn without_its_log_nothing_is_started() {
+    let home = Home::with_policies(POLICIES);
+    let entry = "{command: touch, args: [started]}";
+    home.configure(&standard(&[("up", entry)], "telemetry: {audit: {file: /dev/full}}"));
+    let finished = portcullis(home.path(), &["serve", "-c", "portcullis.yaml"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("/dev/full"), "{finished:?}");
+    assert!(!finished.stderr.contains("process started"), "{finished:?}");
+    assert!(!home.file("started").exists(), "{finished:?}");
+}
+
+#[test]
 fn an_untouched_log_is_verified() {
     assert_eq!(verify(written().path()), 0);
 }

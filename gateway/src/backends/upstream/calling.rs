@@ -139,7 +139,7 @@ impl Shared {
                 Ok(First::Response { message: handshake::response(message, id)?, status: None })
             }
             Reply::Refusal { status, message } => {
-                Ok(First::Response { message: handshake::response(message, id)?, status: Some(status) })
+                Ok(First::Response { message: handshake::refusal(message, id)?, status: Some(status) })
             }
         });
         match first {

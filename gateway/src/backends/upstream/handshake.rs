@@ -200,7 +200,7 @@ async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) ->
             return Ok(Asked { message: response(message, id)?, session, status: None });
         }
         Reply::Refusal { status, message } => {
-            return Ok(Asked { message: response(message, id)?, session: None, status: Some(status) });
+            return Ok(Asked { message: refusal(message, id)?, session: None, status: Some(status) });
         }
         Reply::Stream { messages, session } => (messages, session),
     };
@@ -229,6 +229,17 @@ async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) ->
 /// If the message is none.
 pub(super) fn response(message: Bytes, id: u64) -> Result<UpstreamMessage, TransportError> {
     checked(scan(message)?, id)
+}
+
+/// The same with a status that is no success: HTTP tells whose it is, and
+/// servers that turn a request down before they read it put ids of their own
+/// into the error.
+pub(super) fn refusal(message: Bytes, id: u64) -> Result<UpstreamMessage, TransportError> {
+    let message = scan(message)?;
+    match message.kind {
+        UpstreamKind::Error { .. } => Ok(message),
+        _ => checked(message, id),
+    }
 }
 
 /// A message from the server.

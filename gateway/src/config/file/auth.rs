@@ -66,8 +66,8 @@ pub(in crate::config) struct JwtFile {
     /// The `iss` of its tokens, letter for letter.
     #[schemars(length(min = 1))]
     pub(in crate::config) issuer: String,
-    /// Whom a token must be for: one of these in its `aud`. Absent: `publicUrl`
-    /// with `/mcp`.
+    /// Whom a token must be for: one of these in its `aud`. Absent: the
+    /// URLs of our endpoints, `publicUrl` with `/mcp` and `/servers/NAME/mcp`.
     #[schemars(length(min = 1))]
     pub(in crate::config) audiences: Option<Vec<String>>,
     /// Where the issuer's public keys are. Absent: where its OpenID Connect

@@ -34,6 +34,10 @@ pub(in crate::config) struct UpstreamFile {
     /// Leaves it out.
     #[serde(default)]
     pub(in crate::config) disabled: bool,
+    /// A client's own: what it need not ask its user about. Means nothing here.
+    pub(in crate::config) auto_approve: Option<Vec<String>>,
+    /// Another word for `autoApprove`.
+    pub(in crate::config) always_allow: Option<Vec<String>>,
     /// Sent with every request.
     #[serde(default)]
     pub(in crate::config) headers: Entries<SecretFile>,

@@ -20,7 +20,7 @@ fn assert_fault(text: &str, beginning: &str) {
 fn a_value_of_the_wrong_form_is_reported_where_it_stands() {
     for (text, fault) in [
         ("listen: localhost:8080", "1:listen: `localhost:8080` is not an IP address with a port"),
-        ("limits:\n  requestTimeout: 30", "2:limits.requestTimeout: must be text, not a number"),
+        ("limits:\n  requestTimeout: 30", "2:limits.requestTimeout: `30` is not a length of time: write 500ms, 30s"),
         ("limits:\n  requestTimeout: 30 sec", "2:limits.requestTimeout: `30 sec` is not a length of time"),
         ("limits:\n  requestTimeout: 0s", "2:limits.requestTimeout: must be longer than nothing"),
         ("limits: {maxBody: 4 megs}", "1:limits.maxBody: `4 megs` is not a size"),

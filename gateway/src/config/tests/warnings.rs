@@ -34,6 +34,8 @@ fn what_is_hardly_meant_is_warned_of() {
             "3:upstreams.a.headers.X-Api-Key: a secret stands",
         ),
         ("mcpServers: {a: {command: a, env: {GITHUB_TOKEN: x}}}", "3:mcpServers.a.env.GITHUB_TOKEN: a secret stands"),
+        ("mcpServers: {a: {command: a, autoApprove: [x]}}", "3:mcpServers.a.autoApprove: means nothing here"),
+        ("mcpServers: {a: {command: a, alwaysAllow: []}}", "3:mcpServers.a.alwaysAllow: means nothing here"),
         ("mcpServers: {a: {command: a, env: {X: \"${X}\"}}}", "3:mcpServers.a.env.X: `${…}` is not expanded here"),
     ] {
         assert_warning(rest, warning);
@@ -75,4 +77,13 @@ fn the_closer_look_holds_policies_and_configuration_against_each_other() {
         "{warnings:#?}"
     );
     assert_eq!(folder.load(text, false).outcome.unwrap().warnings, [], "only on request");
+}
+
+#[test]
+fn only_times_that_are_written_are_said_to_be_out_of_reach() {
+    let limits = "limits: {requestTimeout: 5s}\nupstreams:\n  a: {builtin: demo";
+    let said = warnings(&format!("{SOUND}{limits}}}"), true);
+    assert!(!said.iter().any(|said| said.contains("timeout")), "{said:?}");
+    let said = warnings(&format!("{SOUND}{limits}, timeout: 6s}}"), true);
+    assert!(said.iter().any(|said| said.starts_with("5:upstreams.a.timeout: is never reached")), "{said:?}");
 }

@@ -67,9 +67,9 @@ async fn on_loopback_a_rebound_name_is_refused() {
         assert_eq!(call(loopback(), "/mcp", &[("host", host)]).await, Ok(()), "{host}");
     }
     for host in ["evil.test", "evil.test:8080", "127.0.0.1.evil.test", ""] {
-        assert_eq!(call(loopback(), "/mcp", &[("host", host)]).await, Err(Rejection::OriginNotAllowed), "{host}");
+        assert_eq!(call(loopback(), "/mcp", &[("host", host)]).await, Err(Rejection::HostNotAllowed), "{host}");
     }
-    assert_eq!(call(loopback(), "/mcp", &[]).await, Err(Rejection::OriginNotAllowed));
+    assert_eq!(call(loopback(), "/mcp", &[]).await, Err(Rejection::HostNotAllowed));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn on_loopback_the_authority_of_http2_is_checked_too() {
     assert_eq!(call(loopback(), "http://localhost:8080/mcp", &[]).await, Ok(()));
     assert_eq!(
         call(loopback(), "http://evil.test/mcp", &[("host", "localhost")]).await,
-        Err(Rejection::OriginNotAllowed)
+        Err(Rejection::HostNotAllowed)
     );
 }
 

@@ -68,10 +68,14 @@ impl FromStr for WebOrigin {
     }
 }
 
+/// As browsers write it (RFC 6454 §6.1), so without the scheme's own port.
 impl fmt::Display for WebOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        match (self.scheme.as_str(), self.port) {
+            (_, None) | ("http" | "ws", Some(80)) | ("https" | "wss", Some(443)) => Ok(()),
+            (_, Some(port)) => write!(f, ":{port}"),
+        }
     }
 }
 
@@ -87,6 +91,20 @@ mod tests {
     fn case_and_default_port_make_no_difference() {
         assert_eq!(origin("HTTPS://Console.Example.com"), origin("https://console.example.com:443"));
         assert_eq!(origin("vscode-webview://ABC"), origin("vscode-webview://abc"));
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_write_them() {
+        for (text, written) in [
+            ("https://console.example.com", "https://console.example.com"),
+            ("https://Console.example.com:443", "https://console.example.com"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("https://a.example:80", "https://a.example:80"),
+            ("vscode-webview://abc", "vscode-webview://abc"),
+        ] {
+            assert_eq!(origin(text).unwrap().to_string(), written);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use super::*;
-use crate::middleware::respond::RespondLayer;
+use crate::middleware::respond::{PublicUrl, RespondLayer};
 
 /// What the reception answers, `418` standing for whatever is behind it.
 async fn ask(readiness: &Readiness, layer: ReceptionLayer, method: &Method, path: &str) -> (Response<()>, Value) {
@@ -30,7 +30,7 @@ async fn ask(readiness: &Readiness, layer: ReceptionLayer, method: &Method, path
 }
 
 fn layer() -> ReceptionLayer {
-    ReceptionLayer::new(PublicOrigin::default(), vec!["https://idp.example.com".into()], ["mcp".to_owned()].into())
+    ReceptionLayer::new(PublicUrl::default(), vec!["https://idp.example.com".into()], ["mcp".to_owned()].into())
 }
 
 fn ready_to_serve() -> Readiness {
@@ -66,10 +66,20 @@ async fn the_metadata_names_the_resource_its_issuers_and_scopes() {
 
 #[tokio::test]
 async fn nothing_is_claimed_that_is_not_configured() {
-    let origin = PublicOrigin::new(Some("https://mcp.example.com".into()), false);
-    let layer = ReceptionLayer::new(origin, Vec::new(), Arc::default());
+    let public_url = PublicUrl::new(Some(&"https://mcp.example.com".parse().unwrap()), false);
+    let layer = ReceptionLayer::new(public_url, Vec::new(), Arc::default());
     let (_, metadata) = ask(&ready_to_serve(), layer, &Method::GET, METADATA).await;
     assert_eq!(metadata, json!({"resource": "https://mcp.example.com/mcp", "bearer_methods_supported": ["header"]}));
+}
+
+#[tokio::test]
+async fn below_a_path_of_a_proxy_metadata_are_found_with_it_and_without() {
+    let url = PublicUrl::new(Some(&"https://example.com/gateway".parse().unwrap()), false);
+    let layer = ReceptionLayer::new(url, Vec::new(), Arc::default());
+    for path in ["", "/gateway", "/mcp", "/gateway/mcp"] {
+        let (_, metadata) = ask(&ready_to_serve(), layer.clone(), &Method::GET, &format!("{METADATA}{path}")).await;
+        assert_eq!(metadata["resource"], "https://example.com/gateway/mcp", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use std::future::{Ready, ready};
 
 use http::Method;
+use http::header::HOST;
 use http_body_util::BodyExt;
 use tower::{ServiceExt, service_fn};
 
@@ -35,6 +36,7 @@ fn table() -> Vec<Row> {
         (R::ScopeMissing { required: Arc::default() }, 403, None, None, null.clone()),
         (R::AddressNotAllowed, 403, None, None, null.clone()),
         (R::OriginNotAllowed, 403, None, None, null.clone()),
+        (R::HostNotAllowed, 403, None, None, null.clone()),
         (R::NoSuchPath, 404, None, None, null.clone()),
         (R::MethodNotAllowed { allow: "POST" }, 405, None, None, null.clone()),
         (R::UnsupportedMediaType, 415, Some(-32600), None, null.clone()),
@@ -170,7 +172,7 @@ async fn challenge_of(rejection: Rejection, layer: RespondLayer, door: Door, hos
 }
 
 fn public() -> RespondLayer {
-    RespondLayer::new(PublicOrigin::new(Some("https://mcp.example.com".into()), false), Arc::default())
+    RespondLayer::new(PublicUrl::new(Some(&"https://mcp.example.com".parse().unwrap()), false), Arc::default())
 }
 
 #[tokio::test]
@@ -195,7 +197,7 @@ async fn who_lacks_a_credential_is_told_where_to_get_one() {
 
 #[tokio::test]
 async fn the_challenge_names_the_scopes_that_every_token_needs() {
-    let layer = RespondLayer::new(PublicOrigin::default(), ["mcp".to_owned()].into());
+    let layer = RespondLayer::new(PublicUrl::default(), ["mcp".to_owned()].into());
     let challenge = challenge_of(Rejection::NoCredential, layer, Door::Mcp, "h").await.unwrap();
     assert!(challenge.starts_with(r#"Bearer scope="mcp", resource_metadata="http://h/"#), "{challenge}");
 }
@@ -217,12 +219,6 @@ async fn without_a_public_url_the_callers_name_for_us_counts_if_it_is_one() {
             format!(r#"Bearer resource_metadata="{origin}/.well-known/oauth-protected-resource/servers/crm/mcp""#)
         );
     }
-}
-
-#[test]
-fn behind_tls_and_http2_the_authority_names_us() {
-    let request = Request::builder().uri("https://gw.local/mcp").body(()).unwrap();
-    assert_eq!(PublicOrigin::new(None, true).or(&Addressed::of(&request)), "https://gw.local");
 }
 
 #[tokio::test]

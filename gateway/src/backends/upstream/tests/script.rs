@@ -117,7 +117,9 @@ impl Transport for Script {
                     Ok(Reply::Message { message: text.into(), session: Some(HeaderValue::from_str(&session).unwrap()) })
                 }
                 Say::Refusal(status, code) => {
-                    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"no"}}}}"#);
+                    // The id that the Python SDK gives to what it turns down unread.
+                    let text =
+                        format!(r#"{{"jsonrpc":"2.0","id":"server-error","error":{{"code":{code},"message":"no"}}}}"#);
                     Ok(Reply::Refusal { status, message: text.into() })
                 }
                 Say::Stream(messages) => {
