@@ -241,6 +241,30 @@ async fn requests_at_once_have_a_connection_each() {
     assert_eq!((server.connections(), server.idle()), (2, 2));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_is_lost_among_threads() {
+    let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let script: Vec<_> = (0..200).flat_map(|_| [Act::Answer(chunks), Act::Send("2\r\ncd\r\n0\r\n\r\n")]).collect();
+    let server = Arc::new(Server::new(vec![script; 300]).await);
+    let asking = (0..16).map(|_| {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                let begun = std::time::Instant::now();
+                let response = server.ask().await.unwrap();
+                // Another task reads what this one asked for.
+                assert_eq!(tokio::spawn(read(response)).await.unwrap(), "abcd");
+                assert!(begun.elapsed() < SOON / 2, "a timer had to wake it");
+            }
+        })
+    });
+    for asked in futures_util::future::join_all(asking).await {
+        asked.unwrap();
+    }
+    assert_eq!((server.requests(), server.connections()), (1600, server.idle()));
+    assert!(server.connections() <= 16);
+}
+
 #[tokio::test]
 async fn no_more_idle_connections_are_kept_than_the_bound() {
     let server = Server::answering(WHOLE).await;
@@ -273,6 +297,32 @@ async fn a_connection_that_will_close_is_not_kept() {
     assert_eq!(server.idle(), 0);
     server.ask_and_read().await;
     assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_body_may_end_with_its_connection() {
+    let server = Server::new(vec![vec![Act::Answer("HTTP/1.1 200 OK\r\n\r\nab"), Act::Send("cd")]; 2]).await;
+    for _ in 0..2 {
+        assert_eq!(server.ask_and_read().await, "abcd");
+        assert_eq!(server.idle(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_the_request_is_still_written_is_not_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let endpoint = HttpClient::new(false).endpoint(url);
+    let refusing = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        stream
+    };
+    // More than any socket takes in unread.
+    let asking = endpoint.send(Method::POST, HeaderMap::new(), Body::from(vec![b' '; 64 << 20]));
+    let (response, _stream) = timeout(SOON, async { tokio::join!(asking, refusing) }).await.unwrap();
+    assert_eq!(read(response.unwrap()).await, "{}");
+    assert_eq!(endpoint.pool.idle_http1(), 0);
 }
 
 #[tokio::test]

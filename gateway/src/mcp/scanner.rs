@@ -220,7 +220,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes over a string, at whose opening quote it stands, and says
     /// whether it has escapes.
-    #[inline(always)] // Both ways to a value are short this way.
+    #[inline(always)]
     fn string(&mut self) -> Result<bool, Fault> {
         self.at += 1;
         self.at += plain_bytes(&self.text.as_bytes()[self.at..]);
@@ -311,6 +311,7 @@ fn escape_bytes(bytes: &[u8]) -> Option<usize> {
 
 /// How many bytes come before the first that is not simply part of a string:
 /// a quote, a backslash or a control character.
+#[inline(never)] // Alone it needs no register that callers would have to save.
 fn plain_bytes(bytes: &[u8]) -> usize {
     let mut plain = 0;
     while let Some(word) = bytes[plain..].first_chunk() {

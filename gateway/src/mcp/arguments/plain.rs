@@ -130,7 +130,6 @@ fn kind(value: &str) -> u8 {
         [b'"', ..] => STRING * u8::from(string(value).is_some()),
         b"true" | b"false" => BOOLEAN,
         b"null" => NULL,
-        b"-0" => 0,
         [b'-' | b'0'..=b'9', rest @ ..] if rest.len() < 16 => {
             if rest.iter().all(u8::is_ascii_digit) {
                 INTEGER
