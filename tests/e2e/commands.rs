@@ -94,6 +94,14 @@ fn the_command_line_client_says_when_it_is_not_let_in() {
     assert_ne!(finished.code, 0);
     assert!(finished.stderr.contains("401") || finished.stderr.contains("credential"), "{finished:?}");
     assert!(finished.stdout.is_empty(), "{finished:?}");
+
+    let arguments = ["tools", "list", "--url", &gateway.url("/mcp"), "--key", "wrong", "--output", "json"];
+    let finished = portcullis(gateway.home.path(), &arguments);
+    assert_ne!(finished.code, 0);
+    assert!(
+        finished.json()["error"]["message"].as_str().is_some_and(|message| message.contains("401")),
+        "{finished:?}"
+    );
 }
 
 #[test]

@@ -99,7 +99,13 @@ fn refused(error: ClientError, output: Output) -> Answer {
         (Output::Json, ClientError::Refused { code, message, data }) => {
             Answer::json(&json!({"error": {"code": code, "message": message, "data": data}}), Exit::Failed)
         }
-        (_, error) => Answer::none(printable(&format!("{:#}", anyhow::Error::new(error))), Exit::Failed),
+        (output, error) => {
+            let message = printable(&format!("{:#}", anyhow::Error::new(error)));
+            match output {
+                Output::Json => Answer::json(&json!({"error": {"code": null, "message": message}}), Exit::Failed),
+                Output::Text => Answer::none(message, Exit::Failed),
+            }
+        }
     }
 }
 
