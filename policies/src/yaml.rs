@@ -11,6 +11,7 @@
 //! file are faults. Size, depth and alias expansion are bounded.
 
 mod fault;
+mod fit;
 mod formats;
 mod path;
 mod places;
@@ -35,7 +36,7 @@ pub use self::{
     suggestion::closest,
 };
 
-use self::{places::Places, tree::Tree};
+use self::{fit::Fit, places::Places, tree::Tree};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -129,7 +130,14 @@ impl Document {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let (mut faults, value, stand_ins) = check::check(self, &schema_of::<T>(), formats);
+        let schema = schema_of::<T>();
+        if self.misread.is_empty()
+            && (Fit { root: &schema, formats }).is_sure(&self.value)
+            && let Ok(value) = T::deserialize(&self.value)
+        {
+            return Salvage { value: Some(value), faults: Vec::new(), stand_ins: StandIns::default() };
+        }
+        let (mut faults, value, stand_ins) = check::check(self, &schema, formats);
         faults.extend(self.misread.iter().cloned());
         faults.sort_by_key(|fault| (fault.line, fault.column));
         // The schema says the same as serde does; what slips through all the

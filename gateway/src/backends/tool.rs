@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -36,11 +36,11 @@ pub struct Tool {
     pub upstream: Arc<str>,
     /// The arguments that a stateless request repeats in headers.
     pub mirrored: Vec<MirroredParameter>,
+    /// What its arguments must be.
+    pub arguments: ArgumentsSchema,
     definition: Definition,
     /// Where the definition has what clients with a handshake do not know.
     legacy_definition: Option<Definition>,
-    input_schema: Option<Box<str>>,
-    compiled: OnceLock<ArgumentsSchema>,
 }
 
 /// A definition as JSON, under both of the tool's names.
@@ -77,11 +77,6 @@ impl Tool {
     pub fn definition(&self, era: Era, short: bool) -> &str {
         let definition = self.legacy_definition.as_ref().filter(|_| era == Era::Legacy).unwrap_or(&self.definition);
         if short { &definition.short } else { &definition.full }
-    }
-
-    /// The schema of its arguments, compiled at the first use.
-    pub fn arguments_schema(&self) -> &ArgumentsSchema {
-        self.compiled.get_or_init(|| ArgumentsSchema::compile(self.input_schema.as_deref().unwrap_or("{}")))
     }
 }
 
@@ -183,8 +178,7 @@ impl ToolNaming {
             upstream_name_header: mirror::encode(&upstream_name),
             upstream: Arc::clone(&self.upstream),
             mirrored,
-            input_schema: schema,
-            compiled: OnceLock::new(),
+            arguments: ArgumentsSchema::new(schema.unwrap_or_else(|| "{}".into())),
         })
     }
 }

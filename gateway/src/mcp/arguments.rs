@@ -6,6 +6,8 @@
 
 mod plain;
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
 use self::plain::PlainSchema;
@@ -15,36 +17,36 @@ pub const MAX_CHECKED_BYTES: usize = 64 * 1024;
 /// Larger schemas check nothing.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// A compiled `inputSchema`.
+/// An `inputSchema`, made ready for checking when it is first needed: a
+/// validator is large, and seldom asked where the schema is plain.
 #[derive(Debug)]
 pub struct ArgumentsSchema {
-    validator: Option<jsonschema::Validator>,
-    plain: Option<PlainSchema>,
+    schema: Box<str>,
+    plain: OnceLock<Option<PlainSchema>>,
+    validator: OnceLock<Option<jsonschema::Validator>>,
 }
 
 // === impl ArgumentsSchema ===
 
 impl ArgumentsSchema {
-    /// Compiles a schema, which may take a while: do it once.
+    /// A schema as its server wrote it.
     #[must_use]
-    pub fn compile(schema: &str) -> Self {
-        let schema = (schema.len() <= MAX_SCHEMA_BYTES).then(|| serde_json::from_str::<Value>(schema).ok()).flatten();
-        let validator = schema.as_ref().and_then(|schema| jsonschema::options().build(schema).ok());
-        let plain = schema.as_ref().filter(|_| validator.is_some()).and_then(PlainSchema::read);
-        Self { validator, plain }
+    pub fn new(schema: impl Into<Box<str>>) -> Self {
+        Self { schema: schema.into(), plain: OnceLock::new(), validator: OnceLock::new() }
     }
 
     /// Whether there is anything to check.
     #[must_use]
-    pub const fn checks(&self) -> bool {
-        self.validator.is_some()
+    pub fn checks(&self) -> bool {
+        self.validator().is_some()
     }
 
     /// Whether these arguments, as text, need no check because they obviously
     /// fit and have no name twice.
     #[must_use]
     pub fn surely_takes(&self, arguments: &str) -> bool {
-        self.plain.as_ref().is_some_and(|plain| plain.surely_takes(arguments))
+        let plain = self.plain.get_or_init(|| PlainSchema::read(&self.parsed()?));
+        plain.as_ref().is_some_and(|plain| plain.surely_takes(arguments))
     }
 
     /// Checks arguments.
@@ -53,11 +55,19 @@ impl ArgumentsSchema {
     ///
     /// Which argument is wrong and why, without its value.
     pub fn check(&self, arguments: &Value) -> Result<(), String> {
-        let Some(validator) = &self.validator else { return Ok(()) };
+        let Some(validator) = self.validator() else { return Ok(()) };
         match validator.iter_errors(arguments).next() {
             None => Ok(()),
             Some(error) => Err(describe(&error)),
         }
+    }
+
+    fn validator(&self) -> Option<&jsonschema::Validator> {
+        self.validator.get_or_init(|| jsonschema::options().build(&self.parsed()?).ok()).as_ref()
+    }
+
+    fn parsed(&self) -> Option<Value> {
+        (self.schema.len() <= MAX_SCHEMA_BYTES).then(|| serde_json::from_str(&self.schema).ok()).flatten()
     }
 }
 
@@ -78,7 +88,7 @@ mod tests {
     use super::*;
 
     fn schema() -> ArgumentsSchema {
-        ArgumentsSchema::compile(
+        ArgumentsSchema::new(
             r#"{"type":"object","properties":{"a":{"type":"number"},"o":{"type":"object","properties":{"b":{"type":"string"}}}},"required":["a"]}"#,
         )
     }
@@ -99,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_schema_that_refers_elsewhere_checks_nothing() {
-        let schema = ArgumentsSchema::compile(r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#);
+        let schema = ArgumentsSchema::new(r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#);
         assert!(!schema.checks());
         assert_eq!(schema.check(&json!({"x": 1})), Ok(()));
     }

@@ -38,6 +38,11 @@ impl Formats {
         self.checks.get(format)?(text).err()
     }
 
+    /// Whether there is a check for the format.
+    pub(super) fn knows(&self, format: &str) -> bool {
+        self.checks.contains_key(format)
+    }
+
     pub(super) fn iter(
         &self,
     ) -> impl Iterator<Item = (&'static str, impl Fn(&str) -> bool + Send + Sync + 'static)> + '_ {

@@ -278,15 +278,14 @@ fn session_key(request: &McpRequest) -> SessionKey {
 /// The arguments as a tree, where something needs them as one.
 fn checked_arguments(request: &McpRequest, tool: &Tool) -> Result<Option<Value>, Rejection> {
     let text = request.arguments_text();
-    let schema = tool.arguments_schema();
-    let checks = schema.checks() && text.len() <= MAX_CHECKED_BYTES;
-    if tool.mirrored.is_empty() && (!checks || schema.surely_takes(text)) {
+    let checks = text.len() <= MAX_CHECKED_BYTES && !tool.arguments.surely_takes(text) && tool.arguments.checks();
+    if tool.mirrored.is_empty() && !checks {
         return Ok(None);
     }
     let arguments = parse_arguments(text.as_bytes())
         .map_err(|_| Rejection::InvalidRequest { detail: "the arguments have a key twice or nest too deep" })?;
     if checks {
-        schema.check(&arguments).map_err(|detail| Rejection::BadArguments { detail })?;
+        tool.arguments.check(&arguments).map_err(|detail| Rejection::BadArguments { detail })?;
     }
     for parameter in tool.mirrored.iter().filter(|_| request.era() == Era::Modern) {
         parameter.check(&request.mirrored, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
