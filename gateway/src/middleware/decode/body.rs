@@ -7,7 +7,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::BodyError;
 use crate::rejection::Rejection;
 
-/// Reads a whole body. One that came in a single frame is not copied.
+/// Smaller bodies are copied: as a slice of the connection's read buffer, 8 KiB
+/// of which stand ready for each, one would keep all of it while its request
+/// runs, and the connection would need another.
+const COPIED_BYTES: usize = 2 * 1024;
+
+/// Reads a whole body. One that came in a single frame is not copied, unless
+/// it is small.
 pub(super) async fn read<B>(mut body: B, max_bytes: usize, deadline: Instant) -> Result<Bytes, Rejection>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -32,7 +38,7 @@ where
             return Err(too_large());
         }
         if held == 0 {
-            first = data;
+            first = if data.len() <= COPIED_BYTES { Bytes::copy_from_slice(&data) } else { data };
         } else {
             rest.get_or_insert_with(|| BytesMut::from(first.as_ref())).extend_from_slice(&data);
         }

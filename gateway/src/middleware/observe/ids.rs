@@ -14,7 +14,7 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 /// else a random one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     match headers.get(X_REQUEST_ID) {
-        Some(id) if is_usable_id(id.as_bytes()) => id.clone(),
+        Some(id) if is_usable_id(id.as_bytes()) => copied(id),
         _ => {
             let mut text = Uuid::encode_buffer();
             let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
@@ -25,7 +25,13 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// The caller's `traceparent`, if it is well formed.
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
-    headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).cloned()
+    headers.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())).map(copied)
+}
+
+/// A value of its own. A header is a piece of the connection's read buffer,
+/// which would be kept whole for as long as the request runs.
+fn copied(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).expect("what was read from a header can be written to one")
 }
 
 fn is_usable_id(id: &[u8]) -> bool {

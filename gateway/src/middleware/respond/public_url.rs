@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::Request;
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderValue, Request};
 use url::Url;
 
 /// What clients call us.
@@ -16,12 +16,13 @@ pub struct PublicUrl {
     is_tls: bool,
 }
 
-/// By which name a request reached us: `Host`, in HTTP/2 `:authority`.
+/// By which name a request reached us: `Host`, in HTTP/2 `:authority`; `None`
+/// where that can be none of ours.
+///
+/// A copy: a header is a piece of the connection's read buffer, which would be
+/// kept whole for as long as this is.
 #[derive(Clone, Debug)]
-pub struct Addressed {
-    host: Option<HeaderValue>,
-    authority: Option<Authority>,
-}
+pub struct Addressed(Option<Box<str>>);
 
 // === impl PublicUrl ===
 
@@ -41,7 +42,7 @@ impl PublicUrl {
             Some(url) => Cow::Borrowed(url),
             None => {
                 let scheme = if self.is_tls { "https" } else { "http" };
-                Cow::Owned(format!("{scheme}://{}", addressed.name().unwrap_or("localhost")))
+                Cow::Owned(format!("{scheme}://{}", addressed.0.as_deref().unwrap_or("localhost")))
             }
         }
     }
@@ -62,12 +63,9 @@ impl Addressed {
     /// The names a request bears.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
-        Self { host: request.headers().get(HOST).cloned(), authority: request.uri().authority().cloned() }
-    }
-
-    fn name(&self) -> Option<&str> {
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-        host.or_else(|| self.authority.as_ref().map(Authority::as_str)).filter(|name| is_authority(name))
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let name = host.or_else(|| request.uri().authority().map(Authority::as_str));
+        Self(name.filter(|name| is_authority(name)).map(Box::from))
     }
 }
 
