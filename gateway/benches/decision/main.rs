@@ -24,7 +24,7 @@ use self::token::Issuer;
 
 /// As in the gateway itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const FEW: usize = 10;
 const KIB: usize = 1024;
