@@ -1,8 +1,8 @@
 //! Makes API keys.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::scalar::Sha256;
 use super::written::Scalar;
@@ -26,15 +26,16 @@ pub struct NewKey {
 // === impl NewKey ===
 
 impl NewKey {
-    /// Makes one.
+    /// Makes one, of the system's own random numbers: the generator of the
+    /// cryptographic library first spends some 30 ms on gathering its own.
     ///
     /// # Errors
     ///
     /// Where the system gives no random numbers.
-    pub fn generate() -> Result<Self, Unspecified> {
+    pub fn generate() -> Result<Self, getrandom::Error> {
         let mut random = [0; 32];
-        rand::fill(&mut random)?;
-        let text = format!("{PREFIX}{}", base64url(&random));
+        getrandom::fill(&mut random)?;
+        let text = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Ok(Self { text: Secret::new(text), sha256 })
@@ -47,39 +48,9 @@ impl NewKey {
     }
 }
 
-/// Base64 with the URL-safe alphabet and without padding (RFC 4648 §5).
-fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for position in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(group >> (18 - 6 * position) & 63) as usize]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// RFC 4648 §10, without padding.
-    #[test]
-    fn base64url_follows_the_test_vectors() {
-        for (plain, encoded) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg"),
-            ("fooba", "Zm9vYmE"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64url(plain.as_bytes()), encoded);
-        }
-        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
-    }
 
     #[test]
     fn no_two_keys_are_the_same() {
