@@ -25,7 +25,7 @@ where
     }
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
-    loop {
+    while !body.is_end_stream() {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| Rejection::BodyTooSlow)?;
         let frame = match frame {
             None => break,

@@ -16,8 +16,7 @@ pub struct PublicUrl {
     is_tls: bool,
 }
 
-/// By which name a request reached us: `Host`, in HTTP/2 `:authority`; `None`
-/// where that can be none of ours.
+/// By which name a request says it reached us: `Host`, in HTTP/2 `:authority`.
 ///
 /// A copy: a header is a piece of the connection's read buffer, which would be
 /// kept whole for as long as this is.
@@ -42,7 +41,8 @@ impl PublicUrl {
             Some(url) => Cow::Borrowed(url),
             None => {
                 let scheme = if self.is_tls { "https" } else { "http" };
-                Cow::Owned(format!("{scheme}://{}", addressed.0.as_deref().unwrap_or("localhost")))
+                let name = addressed.0.as_deref().filter(|name| is_authority(name)).unwrap_or("localhost");
+                Cow::Owned(format!("{scheme}://{name}"))
             }
         }
     }
@@ -65,7 +65,7 @@ impl Addressed {
     pub fn of<B>(request: &Request<B>) -> Self {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let name = host.or_else(|| request.uri().authority().map(Authority::as_str));
-        Self(name.filter(|name| is_authority(name)).map(Box::from))
+        Self(name.map(Box::from))
     }
 }
 
