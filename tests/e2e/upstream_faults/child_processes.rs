@@ -33,17 +33,15 @@ fn a_killed_child_is_started_again() {
 #[test]
 fn a_call_that_its_child_dies_under_is_answered() {
     let gateway = over_child();
-    std::thread::scope(|threads| {
-        let call = threads.spawn(|| gateway.client().call("py__count", &json!({"steps": 400})));
-        // The call is in the child once its progress would be; killing is fair any time after it was sent.
-        wait_until("the call to run", || {
-            gateway.metric("portcullis_upstream_requests_total", &[("upstream", "py")]) >= 1.0
-        });
-        gateway.children().into_iter().for_each(|child| kill(child, Signal::SIGKILL).unwrap());
-        let reply = call.join().unwrap();
-        assert_eq!(reply.status, 200);
-        assert_eq!(reply.json()["error"]["code"], -31502, "{}", reply.text());
-    });
+    let mut answer = gateway.client().open_call("py__count", &json!({"steps": 400}), &json!("p"));
+    // It runs in the child as soon as its progress is heard.
+    assert_eq!(answer.next_event().unwrap().unwrap()["params"]["progressToken"], "p");
+    gateway.children().into_iter().for_each(|child| kill(child, Signal::SIGKILL).unwrap());
+    let mut last = json!(null);
+    while let Some(event) = answer.next_event().unwrap() {
+        last = event;
+    }
+    assert_eq!(last["error"]["code"], -31502, "{last}");
     wait_until("another child", || answers(&gateway.client()));
 }
 
