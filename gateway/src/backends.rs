@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::mcp::request::McpRequest;
 use crate::rejection::{Rejection, UpstreamFailure};
 use answer::Answer;
-use tool::{Tool, ToolList};
+use tool::{Tool, ToolList, split_name};
 
 /// Something that has tools and runs them.
 ///
@@ -108,10 +108,8 @@ impl Backends {
     /// separator, or one whose only tool it is.
     #[must_use]
     pub fn of_tool(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
-        let separator = self.separator.as_bytes();
-        // Names are short: a searcher costs more than the search.
-        let end = full_name.as_bytes().windows(separator.len().max(1)).position(|part| part == separator);
-        self.named(end.and_then(|end| full_name.get(..end)).unwrap_or(full_name))
+        let upstream = split_name(full_name, &self.separator).map_or(full_name, |(upstream, _)| upstream);
+        self.named(upstream)
     }
 
     /// A tool that is known without asking anybody, and who has it.

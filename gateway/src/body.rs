@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 
 use crate::running::Room;
@@ -21,6 +21,21 @@ pub struct Body {
     /// Room taken up for as long as the body is not gone.
     _held: Option<Room>,
 }
+
+/// The pieces of a body that is read whole. One that comes in a single piece is
+/// not copied.
+#[derive(Debug)]
+pub struct Gathered {
+    max_bytes: usize,
+    expected: usize,
+    first: Bytes,
+    /// Everything, as soon as there are two pieces.
+    joined: Option<BytesMut>,
+}
+
+/// More came than is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
 
 #[derive(Default)]
 enum Kind {
@@ -124,6 +139,65 @@ impl http_body::Body for Body {
     }
 }
 
+// === impl Gathered ===
+
+impl Gathered {
+    /// Nothing yet, of at most `max_bytes`.
+    #[must_use]
+    pub const fn bounded(max_bytes: usize) -> Self {
+        Self { max_bytes, expected: 0, first: Bytes::new(), joined: None }
+    }
+
+    /// Joins pieces where there is room for so many bytes from the start.
+    #[must_use]
+    pub const fn expecting(mut self, bytes: usize) -> Self {
+        self.expected = bytes;
+        self
+    }
+
+    /// Takes in the next piece.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`]
+    pub fn push(&mut self, piece: Bytes) -> Result<(), TooLarge> {
+        let len = self.len() + piece.len();
+        if len > self.max_bytes {
+            return Err(TooLarge);
+        }
+        if self.is_empty() {
+            self.first = piece;
+            return Ok(());
+        }
+        let (first, capacity) = (&self.first, self.expected.max(len));
+        let joined = self.joined.get_or_insert_with(|| {
+            let mut joined = BytesMut::with_capacity(capacity);
+            joined.extend_from_slice(first);
+            joined
+        });
+        joined.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.joined.as_ref().map_or(self.first.len(), BytesMut::len)
+    }
+
+    /// Whether nothing came yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn whole(self) -> Bytes {
+        self.joined.map_or(self.first, BytesMut::freeze)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body::Body as _;
@@ -136,6 +210,18 @@ mod tests {
         let body = Body::pieces([Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")]);
         assert_eq!(body.size_hint().exact(), Some(3));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+    }
+
+    #[test]
+    fn pieces_are_gathered_up_to_the_bound_and_one_alone_is_not_copied() {
+        let piece = Bytes::from_static(b"abc");
+        let mut gathered = Gathered::bounded(6);
+        assert_eq!((gathered.push(Bytes::new()), gathered.push(piece.clone())), (Ok(()), Ok(())));
+        assert_eq!((gathered.push(piece.clone()), gathered.push(Bytes::from_static(b"d"))), (Ok(()), Err(TooLarge)));
+        assert_eq!(gathered.whole(), "abcabc");
+        let mut gathered = Gathered::bounded(3).expecting(9);
+        assert_eq!(gathered.push(piece.clone()), Ok(()));
+        assert_eq!(gathered.whole().as_ptr(), piece.as_ptr());
     }
 
     #[tokio::test]

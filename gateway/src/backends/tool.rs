@@ -229,6 +229,15 @@ pub(crate) fn full_name(upstream: &str, separator: &str, short_name: &str) -> St
     bounded([upstream, separator, short_name].concat())
 }
 
+/// The upstream's part of a full name and the tool's, taken apart at the first
+/// separator; `None` where there is none.
+pub(crate) fn split_name<'a>(full_name: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    // Names are short: a searcher costs more than the search.
+    let mut parts = full_name.as_bytes().windows(separator.len().max(1));
+    let end = parts.position(|part| part == separator.as_bytes())?;
+    Some((full_name.get(..end)?, full_name.get(end + separator.len()..)?))
+}
+
 /// A name of at most [`MAX_NAME_CHARS`]: a longer one keeps its beginning and
 /// ends in a hash of the whole, so that it stays the same and distinct.
 fn bounded(name: String) -> String {

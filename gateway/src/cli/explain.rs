@@ -12,6 +12,7 @@ use super::ConfigArgs;
 use super::check::lines;
 use super::output::{Answer, Exit, Output};
 use crate::auth::AuthSettings;
+use crate::backends::tool::split_name;
 use crate::config::{Config, NewKey};
 
 #[derive(Debug, Args)]
@@ -79,7 +80,7 @@ fn strangers(config: &Config, args: &ExplainArgs) -> String {
         let keys = config.auth.api_keys.iter().flat_map(|settings| &settings.keys);
         stranger("API key", name, keys.map(|key| key.name.as_str()).collect());
     }
-    let upstream = args.tool.split_once(&config.separator).map_or(args.tool.as_str(), |(upstream, _)| upstream);
+    let upstream = split_name(&args.tool, &config.separator).map_or(args.tool.as_str(), |(upstream, _)| upstream);
     stranger("upstream", upstream, config.upstreams.iter().map(|upstream| &*upstream.name).collect());
     remarks
 }

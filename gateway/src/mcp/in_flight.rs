@@ -32,20 +32,15 @@ impl InFlight {
         }
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.requests().len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.requests().is_empty()
-    }
-
     fn requests(&self) -> MutexGuard<'_, Vec<(Bytes, Arc<Notify>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl InFlight {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests().is_empty()
     }
 }
 

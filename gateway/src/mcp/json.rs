@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::Value;
 use smallvec::SmallVec;
 
-use super::scanner::{Fault, Scanner};
+use super::scanner::{Fault, Scanner, is_plain};
 use super::splice::Span;
 
 /// The deepest nesting a client's message may have.
@@ -112,7 +112,7 @@ impl Members {
 
 /// Appends `text` as a JSON string.
 pub fn push_string(out: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if is_plain(text) {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -293,11 +293,13 @@ impl<'a> Scanner<'a> {
 #[must_use]
 pub fn string(value: &str) -> Option<Cow<'_, str>> {
     let plain = value.strip_prefix('"')?.strip_suffix('"')?;
-    if plain_bytes(plain.as_bytes()) == plain.len() {
-        Some(Cow::Borrowed(plain))
-    } else {
-        serde_json::from_str(value).ok().map(Cow::Owned)
-    }
+    if is_plain(plain) { Some(Cow::Borrowed(plain)) } else { serde_json::from_str(value).ok().map(Cow::Owned) }
+}
+
+/// Whether a JSON string holds the text as it is, without escapes.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    plain_bytes(text.as_bytes()) == text.len()
 }
 
 /// How many bytes the escape has with which `bytes` begin.

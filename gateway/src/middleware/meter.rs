@@ -171,13 +171,7 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for MeterFuture<F> {
                 // Held for as long as the stream is.
                 let _ = &running;
             })))),
-            Ok(answer) => Ok(answer),
-            Err(rejection) => {
-                if running.record.status().is_none() {
-                    running.record.set_status(CallStatus::Error);
-                }
-                Err(rejection)
-            }
+            answer => answer,
         })
     }
 }
@@ -187,11 +181,11 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for MeterFuture<F> {
 impl Drop for Running {
     fn drop(&mut self) {
         let record = &self.record;
-        if record.status().is_none() {
-            // Nobody waited for its end.
+        let status = record.status().unwrap_or_else(|| {
+            // It was refused, or nobody waited for its end.
             record.set_status(CallStatus::Error);
-        }
-        let status = record.status().unwrap_or(CallStatus::Error);
+            CallStatus::Error
+        });
         let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
         let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
         self.metrics.call_finished(tool, upstream, status, record.started.elapsed());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -15,7 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::{Messages, Outgoing, Reply, ServerEvent, Transport, TransportError};
 use crate::backends::settings::HttpSettings;
-use crate::body::Body;
+use crate::body::{Body, Gathered, TooLarge};
 use crate::http_client::{Answer, Endpoint, HttpClient, SendError};
 use crate::mcp::{mirror, sse};
 
@@ -220,27 +220,13 @@ async fn collect(response: Response<Answer>) -> Result<Bytes, TransportError> {
     if announced > MAX_ANSWER_BYTES {
         return Err(too_large());
     }
-    let mut first = Bytes::new();
-    let mut rest: Option<BytesMut> = None;
+    let mut gathered = Gathered::bounded(MAX_ANSWER_BYTES).expecting(announced);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| TransportError::Disconnected(cause(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
-        let held = rest.as_ref().map_or(first.len(), BytesMut::len);
-        if held + data.len() > MAX_ANSWER_BYTES {
-            return Err(too_large());
-        }
-        if held == 0 {
-            first = data;
-            continue;
-        }
-        let rest = rest.get_or_insert_with(|| {
-            let mut joined = BytesMut::with_capacity(announced.max(held + data.len()));
-            joined.extend_from_slice(&first);
-            joined
-        });
-        rest.extend_from_slice(&data);
+        gathered.push(data).map_err(|TooLarge| too_large())?;
     }
-    Ok(rest.map_or(first, BytesMut::freeze))
+    Ok(gathered.whole())
 }
 
 /// The messages of an event stream. Its end is an error: what closes a stream

@@ -5,13 +5,11 @@ mod relaying;
 mod script;
 mod wire;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue};
 use portcullis_policies::Principal;
 use tokio::time::Instant;
 
@@ -22,12 +20,11 @@ use crate::backends::answer::Answer;
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
-use crate::mcp::envelope::Envelope;
-use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::{Agreement, Session, Sessions};
+use crate::mcp::test_request;
 use crate::mcp::version::Version;
 use crate::metrics::Metrics;
-use crate::record::CallRecord;
 use crate::rejection::{Rejection, UpstreamFailureKind};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +63,18 @@ impl Fixture {
             Answer::Stream(stream) => stream.map(|message| text(message.unwrap())).collect().await,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Calls in a session whose client cancels once the call has come to rest;
+    /// the answer, and how long it took.
+    async fn cancel(&self, session: &Arc<Session>) -> (Result<Answer, Rejection>, Duration) {
+        let started = Instant::now();
+        let cancelling = async {
+            settle().await;
+            session.in_flight.cancel("7");
+        };
+        let (answer, ()) = tokio::join!(self.call(in_session(session)), cancelling);
+        (answer, started.elapsed())
     }
 
     async fn failure(&self, request: McpRequest) -> UpstreamFailureKind {
@@ -127,24 +136,8 @@ pub(super) fn legacy(heard: &Heard) -> Say {
 const PLAIN_CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"crm__find"}}"#;
 
 pub(super) fn request(version: Version, body: &str) -> McpRequest {
-    let envelope = Envelope::scan(body.as_bytes()).unwrap();
-    McpRequest {
-        operation: Operation::CallTool { tool: "crm__find".into() },
-        body: Bytes::copy_from_slice(body.as_bytes()),
-        id: envelope.id,
-        params: envelope.params,
-        version,
-        session: None,
-        server: None,
-        principal: Arc::new(Principal::new("apiKey:ci")),
-        client_ip: None::<IpAddr>,
-        takes_stream: true,
-        deadline: Instant::now() + Duration::from_secs(60),
-        mirrored: HeaderMap::new(),
-        record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
-        limits: Arc::new([]),
-        filter: ToolFilter::default(),
-    }
+    let call = Operation::CallTool { tool: "crm__find".into() };
+    McpRequest { version, ..*test_request::request(call, body) }
 }
 
 fn of_legacy_client() -> McpRequest {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::sse::EventData;
-use crate::body::Body;
+use crate::body::{Body, Gathered, TooLarge};
 use crate::http_client::{Answer, Endpoint, HttpClient, SendError};
 use crate::secret::Secret;
 
@@ -214,19 +214,14 @@ impl McpClient {
     }
 }
 
-async fn read(body: Answer, most: usize) -> Result<Bytes, ClientError> {
-    let mut body = body;
-    let mut whole = Vec::new();
+async fn read(mut body: Answer, most: usize) -> Result<Bytes, ClientError> {
+    let too_large = |TooLarge| ClientError::Garbage("larger than anything that is printed");
+    let mut gathered = Gathered::bounded(most);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(ClientError::BrokenOff)?;
-        if let Some(bytes) = frame.data_ref() {
-            if whole.len() + bytes.len() > most {
-                return Err(ClientError::Garbage("larger than anything that is printed"));
-            }
-            whole.extend_from_slice(bytes);
-        }
+        let Ok(data) = frame.map_err(ClientError::BrokenOff)?.into_data() else { continue };
+        gathered.push(data).map_err(too_large)?;
     }
-    Ok(whole.into())
+    Ok(gathered.whole())
 }
 
 /// The beginning of an answer that is text.

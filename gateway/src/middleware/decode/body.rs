@@ -1,10 +1,10 @@
 //! Reading a body: the one place in the stack that does.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::body::BodyError;
+use crate::body::{BodyError, Gathered, TooLarge};
 use crate::rejection::Rejection;
 
 /// Smaller bodies are copied: as a slice of the connection's read buffer, 8 KiB
@@ -23,8 +23,8 @@ where
     if body.size_hint().lower() > max_bytes as u64 {
         return Err(too_large());
     }
-    let mut first = Bytes::new();
-    let mut rest: Option<BytesMut> = None;
+    // Room is made as it comes: what a client announces it need not send.
+    let mut gathered = Gathered::bounded(max_bytes);
     while !body.is_end_stream() {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| Rejection::BodyTooSlow)?;
         let frame = match frame {
@@ -32,16 +32,11 @@ where
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return Err(Rejection::BodyIncomplete),
         };
-        let Ok(data) = frame.into_data() else { continue };
-        let held = rest.as_ref().map_or(first.len(), BytesMut::len);
-        if held + data.len() > max_bytes {
-            return Err(too_large());
+        let Ok(mut data) = frame.into_data() else { continue };
+        if gathered.is_empty() && data.len() <= COPIED_BYTES {
+            data = Bytes::copy_from_slice(&data);
         }
-        if held == 0 {
-            first = if data.len() <= COPIED_BYTES { Bytes::copy_from_slice(&data) } else { data };
-        } else {
-            rest.get_or_insert_with(|| BytesMut::from(first.as_ref())).extend_from_slice(&data);
-        }
+        gathered.push(data).map_err(|TooLarge| too_large())?;
     }
-    Ok(rest.map_or(first, BytesMut::freeze))
+    Ok(gathered.whole())
 }

@@ -17,6 +17,8 @@ use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 use portcullis_policies::{Limit, LimitId, Per};
 
+use crate::backends::tool::split_name;
+
 /// Callers that one limit counts apart. Those beyond share one quota, so that
 /// a flood of identities neither fills the memory nor gets around the limit.
 const MAX_KEYS: usize = 65_536;
@@ -109,7 +111,7 @@ impl<C: Clock> Quotas<C> {
         ip: Option<IpAddr>,
         of_policies: &[Arc<Limit>],
     ) -> Result<(), Duration> {
-        let (upstream, short_name) = tool.split_once(&*self.separator).unwrap_or((tool, tool));
+        let (upstream, short_name) = split_name(tool, &self.separator).unwrap_or((tool, tool));
         let of_upstream =
             self.upstreams.get(upstream).into_iter().flatten().filter(|limit| limit.tools().matches(short_name));
         for limit in of_policies.iter().chain(of_upstream) {

@@ -159,11 +159,7 @@ async fn an_error_without_an_id_is_the_calls_own() {
 async fn a_cancelled_call_is_cancelled_at_the_upstream() {
     let fixture = calling(|_| Say::Hang);
     let session = session(None);
-    let cancelling = async {
-        settle().await;
-        session.in_flight.cancel("7");
-    };
-    let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
+    let (answer, _) = fixture.cancel(&session).await;
     assert_eq!(answer.unwrap_err(), Rejection::Cancelled);
     let sent: serde_json::Value = serde_json::from_str(&fixture.script.heard("tools/call")[0].body).unwrap();
     let told: serde_json::Value =
@@ -176,14 +172,8 @@ async fn a_cancelled_call_is_cancelled_at_the_upstream() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_its_next_attempt_can_be_cancelled() {
     let fixture = calling(|_| unreachable());
-    let session = session(None);
-    let started = Instant::now();
-    let cancelling = async {
-        settle().await;
-        session.in_flight.cancel("7");
-    };
-    let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
-    assert_eq!((answer.unwrap_err(), started.elapsed()), (Rejection::Cancelled, Duration::ZERO));
+    let (answer, took) = fixture.cancel(&session(None)).await;
+    assert_eq!((answer.unwrap_err(), took), (Rejection::Cancelled, Duration::ZERO));
     assert!(fixture.script.heard("notifications/cancelled").is_empty(), "nothing runs there");
 }
 
@@ -193,14 +183,8 @@ async fn a_stateless_upstream_is_cancelled_by_closing_the_stream() {
         "tools/call" => Say::Hang,
         _ => modern(heard),
     });
-    let session = session(None);
-    let started = Instant::now();
-    let cancelling = async {
-        settle().await;
-        session.in_flight.cancel("7");
-    };
-    let (answer, ()) = tokio::join!(fixture.call(in_session(&session)), cancelling);
-    assert_eq!((answer.unwrap_err(), started.elapsed()), (Rejection::Cancelled, Duration::ZERO));
+    let (answer, took) = fixture.cancel(&session(None)).await;
+    assert_eq!((answer.unwrap_err(), took), (Rejection::Cancelled, Duration::ZERO));
     assert!(fixture.script.heard("notifications/cancelled").is_empty());
 }
 
