@@ -1,6 +1,6 @@
 //! One model at work: a bounded queue in front of the thread that owns it.
 
-mod forward;
+pub(crate) mod forward;
 pub mod observer;
 
 use std::time::Duration;
