@@ -7,6 +7,7 @@
 //! it is made. The crate knows neither HTTP nor MCP.
 
 pub mod chat;
+pub mod checkpoint;
 pub mod device;
 pub mod engine;
 mod model;
