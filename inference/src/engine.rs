@@ -10,6 +10,7 @@
 
 mod backoff;
 mod batch;
+mod chunk;
 mod conversation;
 mod error;
 pub(crate) mod forward;

@@ -10,15 +10,13 @@ use std::time::Instant;
 
 use tracing::error;
 
+use super::chunk::Chunk;
 use super::conversation::Conversation;
 use super::error::ChatError;
 use super::forward::{Forward, Step};
 use super::observer::Observer;
 use super::sequence::{Ended, Sequence};
 use super::slots::Slots;
-
-/// Prompt tokens that are computed between two tokens of the others.
-pub(super) const PREFILL_TOKENS: usize = 256;
 
 /// The computation failed: nothing of what the model holds can be relied upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +27,7 @@ pub(super) struct Fault;
 pub(super) struct Batch {
     sequences: Vec<Sequence>,
     slots: Slots,
+    chunk: Chunk,
     capacity: usize,
     context_length: usize,
 }
@@ -40,7 +39,8 @@ impl Batch {
     pub(super) fn new(forward: &dyn Forward) -> Self {
         let (slots, context_length) = (forward.slots(), forward.context_length());
         let capacity = slots.saturating_mul(context_length);
-        Self { sequences: Vec::with_capacity(slots), slots: Slots::new(slots), capacity, context_length }
+        let (sequences, slots) = (Vec::with_capacity(slots), Slots::new(slots));
+        Self { sequences, slots, chunk: Chunk::default(), capacity, context_length }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -101,22 +101,26 @@ impl Batch {
         ended
     }
 
-    /// Takes in [`PREFILL_TOKENS`] at most: a piece of the oldest prompt, and
-    /// then such others as fit in whole.
+    /// Takes in a piece of the oldest prompt, and then such others as fit in
+    /// whole beside it.
     fn prefill(&mut self, forward: &mut dyn Forward, observer: &dyn Observer) -> Result<(), Fault> {
-        let mut left = PREFILL_TOKENS;
+        let others_wait = self.sequences.iter().any(|sequence| sequence.step().is_some());
+        let most = self.chunk.tokens(others_wait);
+        let mut left = most;
         for sequence in &mut self.sequences {
             let rest = sequence.rest_of_prompt();
             if rest.is_empty() {
                 continue;
             }
-            if left < PREFILL_TOKENS && rest.len() > left {
+            if left < most && rest.len() > left {
                 break;
             }
             let chunk = &rest[..rest.len().min(left)];
             let (tokens, is_last) = (chunk.len(), chunk.len() == rest.len());
             let (slot, start) = (sequence.slot(), sequence.computed());
+            let started = Instant::now();
             let logits = guarded(|| forward.prefill(slot, start, chunk, is_last))?;
+            self.chunk.took(tokens, started.elapsed());
             sequence.prompt_computed(tokens);
             match logits {
                 Some(logits) if is_last => choose(sequence, logits, observer),

@@ -26,7 +26,8 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (batch, took);
     }
 
-    /// An answer of so many tokens ended, so long after the request was submitted.
+    /// An answer ended or broke off after so many tokens, so long after the
+    /// request was submitted.
     fn finished(&self, tokens: usize, after: Duration) {
         let _ = (tokens, after);
     }

@@ -113,9 +113,7 @@ fn serve(shared: &Shared, mut forward: Box<dyn Forward>, backoff: &mut Backoff) 
 fn part(shared: &Shared, ended: Vec<Ended>) {
     for one in ended {
         shared.queue.ended(one.took);
-        if one.took.is_some() {
-            shared.observer.finished(one.usage.completion_tokens, one.submitted.elapsed());
-        }
+        shared.observer.finished(one.usage.completion_tokens, one.submitted.elapsed());
         one.tell();
     }
 }

@@ -16,7 +16,8 @@ async fn a_dropped_stream_frees_its_slot() {
     drop(endless);
     bench.ask(say("hello", 3)).await.unwrap();
     bench.record.until(|events| events.requests == (0, 0));
-    assert_eq!(bench.record.now().finished, [3]);
+    // What was made for nobody counts as well.
+    assert!(matches!(bench.record.now().finished[..], [forever, 3] if forever > 0));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(super) enum Call {
 // === impl Script ===
 
 impl Script {
-    /// Stops the model at its next call, and waits until it stands still.
+    /// Stops the model at its next call.
     pub(super) fn hold(&self) {
         self.change(|scene| scene.is_held = true);
     }
