@@ -83,6 +83,8 @@ pub(crate) struct Placement {
     pub(crate) backend: String,
     /// Whether it is the processor itself, not an adapter.
     pub(crate) host: bool,
+    /// Whether half precision is worth having: a real GPU that computes in it.
+    pub(crate) half: bool,
 }
 
 /// The adapters of this machine; none where the build has no GPU support.
@@ -141,7 +143,7 @@ fn best(adapters: Vec<Adapter>) -> Option<Adapter> {
 #[cfg(feature = "cpu")]
 #[expect(clippy::unnecessary_wraps, reason = "builds without it have none")]
 fn host() -> Result<Placement, DeviceError> {
-    Ok(Placement { device: Device::flex(), name: processor(), backend: "flex".to_owned(), host: true })
+    Ok(Placement { device: Device::flex(), name: processor(), backend: "flex".to_owned(), host: true, half: false })
 }
 
 #[cfg(not(feature = "cpu"))]
@@ -179,7 +181,7 @@ mod wgpu {
     use std::sync::{Mutex, PoisonError};
 
     use burn::tensor::wgpu::{WgpuBackend, wgpu};
-    use burn::tensor::{Device, DeviceKind};
+    use burn::tensor::{DType, Device, DeviceKind};
 
     use super::{Adapter, AdapterKind, DeviceError, Placement};
 
@@ -243,11 +245,13 @@ mod wgpu {
                 device
             }
         };
+        let supports_half = device.supports_dtype(DType::F16);
         Ok(Placement {
             device,
             name: adapter.name.clone(),
             backend: format!("wgpu ({})", adapter.backend),
             host: false,
+            half: adapter.kind != AdapterKind::Software && supports_half,
         })
     }
 }

@@ -10,5 +10,6 @@ pub mod chat;
 pub mod checkpoint;
 pub mod device;
 pub mod engine;
+mod load;
 mod model;
 pub mod settings;

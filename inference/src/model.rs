@@ -19,7 +19,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use self::attention::{Batch, Gathered, Run};
 use self::mask::Masks;
-use crate::engine::forward::{Forward, Step};
+use crate::engine::{Forward, Step};
 
 pub(crate) use self::attention::Attention;
 pub(crate) use self::block::Block;
@@ -33,6 +33,9 @@ pub(crate) use self::rotary::Rotary;
 /// Lengths of the cache that a device is asked to look at are multiples of
 /// this, so that it meets few different shapes.
 const LENGTH_STEP: usize = 64;
+
+/// The longest piece of a prompt that is computed at once while warming up.
+const WARM_UP_ROWS: usize = 256;
 
 /// A loaded model with room for the sequences it works on.
 #[derive(Debug)]
@@ -57,6 +60,26 @@ pub(crate) struct Decoder {
 // === impl Decoder ===
 
 impl Decoder {
+    /// Computes once what will be computed often: devices compile and choose
+    /// their kernels at first use, and nobody should wait for that. What it
+    /// writes to the cache is overwritten before it is read.
+    pub(crate) fn warm_up(&mut self) {
+        if self.row_by_row {
+            return;
+        }
+        let mut rows = WARM_UP_ROWS.min(self.context_length);
+        while rows > 0 {
+            let _ = self.prefill(0, 0, &vec![0; rows], true);
+            rows /= 2;
+        }
+        for batch in 1..=self.slots {
+            for position in [0, self.context_length / 2, self.context_length - 1] {
+                let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
+                let _ = self.decode(&steps);
+            }
+        }
+    }
+
     /// The tokens' embeddings: `[rows, hidden]`.
     fn embed(&self, tokens: impl Iterator<Item = u32>) -> Tensor<2> {
         let ids: Vec<i32> = tokens.map(u32::cast_signed).collect();
@@ -152,3 +175,6 @@ impl Forward for Decoder {
 fn integer(value: usize) -> i32 {
     i32::try_from(value).expect("indices fit 31 bits")
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::linear::Linear;
 use super::mask::Masks;
 use super::norm::RmsNorm;
 use super::rotary::RotaryRows;
-use crate::engine::forward::Step;
+use crate::engine::Step;
 
 /// The attention of one layer.
 #[derive(Debug)]
