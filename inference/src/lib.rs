@@ -8,5 +8,7 @@
 
 pub mod chat;
 pub mod checkpoint;
+pub mod device;
 pub mod engine;
+mod model;
 pub mod settings;
