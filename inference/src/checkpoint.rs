@@ -20,8 +20,11 @@ mod header;
 mod json;
 mod layout;
 mod rope;
+#[cfg(test)]
+pub(crate) mod sample;
 mod shards;
 mod tensors;
+mod windows;
 
 pub use config::ModelConfig;
 pub use error::CheckpointError;

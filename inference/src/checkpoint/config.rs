@@ -6,6 +6,7 @@ use super::{
     header::Dtype,
     json::{self, Object},
     rope::{self, Rope},
+    windows,
 };
 
 /// Bytes that `config.json` may have.
@@ -106,7 +107,7 @@ impl ModelConfig {
             norm_eps: config.number("rms_norm_eps", f64::MIN_POSITIVE..=1.0)?.unwrap_or(1e-6),
             rope,
             max_positions,
-            windows: windows(&config, family, layers, max_positions)?,
+            windows: windows::read(&config, family, layers, max_positions)?,
             // What each family's attention does with the key: transformers, `models/*/modeling_*.py`.
             qkv_bias: match family {
                 Family::Llama | Family::Qwen3 => attention_bias,
@@ -180,47 +181,6 @@ fn head_dim(
         return Ok(head_dim);
     }
     Err(config.fault("head_dim", format!("is {head_dim}; it must be even and from 2 to {MAX_HEAD_DIM}")))
-}
-
-/// By layer, as transformers decides it. For mistral `layer_types` counts too:
-/// with them, transformers takes the model for a ministral.
-fn windows(
-    config: &Object,
-    family: Family,
-    layers: usize,
-    max_positions: usize,
-) -> Result<Vec<Option<usize>>, CheckpointError> {
-    const KEY: &str = "sliding_window";
-    let used = match family {
-        Family::Llama => false,
-        Family::Mistral => true,
-        Family::Qwen2 | Family::Qwen3 => config.flag("use_sliding_window")?.unwrap_or(false),
-    };
-    let default = if config.mentions(KEY) { None } else { family.defaults().window };
-    let window = if used { config.count(KEY, 1..=MAX_POSITIONS)?.or(default) } else { None };
-    // A window over all positions hides nothing.
-    let effective = window.filter(|window| *window < max_positions);
-    let layer_types = if family == Family::Llama { None } else { config.list("layer_types")? };
-    if let Some(types) = layer_types {
-        if types.len() != layers {
-            let problem = format!("has {} entries where num_hidden_layers is {layers}", types.len());
-            return Err(config.fault("layer_types", problem));
-        }
-        let of_type = |kind: &serde_json::Value| match kind.as_str() {
-            Some("full_attention") => Ok(None),
-            Some("sliding_attention") if window.is_some() => Ok(effective),
-            Some("sliding_attention") => {
-                Err(config.fault("layer_types", "asks for a window, and sliding_window gives none"))
-            }
-            _ => Err(config.fault("layer_types", "may contain full_attention and sliding_attention alone")),
-        };
-        return types.iter().map(of_type).collect();
-    }
-    let first = match family {
-        Family::Llama | Family::Mistral => 0,
-        Family::Qwen2 | Family::Qwen3 => config.count("max_window_layers", 0..=MAX_WIDTH)?.unwrap_or(28),
-    };
-    Ok((0..layers).map(|layer| effective.filter(|_| layer >= first)).collect())
 }
 
 /// `dtype`, once `torch_dtype`. Only informative: each tensor says its own.

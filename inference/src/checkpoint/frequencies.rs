@@ -86,3 +86,6 @@ fn llama3(plain: Vec<f32>, factor: f32, low: f32, high: f32, original: f32) -> V
 fn magnitude(scale: f64, weight: f64) -> f64 {
     if scale <= 1.0 { 1.0 } else { 0.1 * weight * scale.ln() + 1.0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn states_original(parameters: &Object, config: &Object) -> bool {
 fn refuse_partial_rotation(object: &Object) -> Result<(), CheckpointError> {
     object.number("partial_rotary_factor", 1.0..=1.0).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

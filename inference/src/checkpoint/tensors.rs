@@ -133,3 +133,6 @@ fn append(values: &mut Vec<f32>, bytes: &[u8], dtype: Dtype) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
