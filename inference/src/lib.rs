@@ -10,6 +10,7 @@ pub mod chat;
 pub mod checkpoint;
 pub mod device;
 pub mod engine;
+mod language;
 mod model;
 mod prompt;
 mod sampling;

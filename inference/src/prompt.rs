@@ -44,14 +44,21 @@ pub(crate) struct Prompter {
     tokenizer: Arc<Tokenizer>,
     template: Template,
     stop_tokens: Vec<u32>,
+    vocabulary_size: usize,
 }
 
 // === impl Prompter ===
 
 impl Prompter {
-    /// `end_tokens` are those that the checkpoint's configuration names.
-    pub(crate) fn new(tokenizer: Arc<Tokenizer>, template: Template, end_tokens: &[u32]) -> Self {
-        let mut prompter = Self { tokenizer, template, stop_tokens: end_tokens.to_vec() };
+    /// `end_tokens` are those that the checkpoint's configuration names; ids
+    /// from `vocabulary_size` on are not the model's.
+    pub(crate) fn new(
+        tokenizer: Arc<Tokenizer>,
+        template: Template,
+        end_tokens: &[u32],
+        vocabulary_size: usize,
+    ) -> Self {
+        let mut prompter = Self { tokenizer, template, stop_tokens: end_tokens.to_vec(), vocabulary_size };
         prompter.stop_tokens.extend(prompter.end_of_turn());
         prompter.stop_tokens.sort_unstable();
         prompter.stop_tokens.dedup();
@@ -86,7 +93,8 @@ impl Prompter {
                 return Err(too_long(tokens.len()));
             }
         }
-        Ok(tokens)
+        let known = |token: &u32| (*token as usize) < self.vocabulary_size;
+        if tokens.iter().all(known) { Ok(tokens) } else { Err(unencodable()) }
     }
 
     /// The tokens that end an answer, in ascending order: those of the
@@ -115,7 +123,7 @@ fn refusal(error: TemplateError) -> PromptError {
 }
 
 fn unencodable() -> PromptError {
-    PromptError::Messages("the model has no tokens for what they contain".to_owned())
+    PromptError::Messages("they contain what the model has no tokens for".to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod source;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use time::OffsetDateTime;
 use time::format_description::parse_strftime_owned;
@@ -95,7 +96,7 @@ impl Template {
         environment.set_recursion_limit(MAX_RECURSION);
         environment.set_debug(false);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", json::tojson);
+        environment.add_filter("tojson", |value: &Value, arguments: Kwargs| json::tojson(value, &arguments));
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", move |format: &str| strftime(clock(), format));
         for (name, text) in special_tokens {

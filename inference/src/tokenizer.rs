@@ -133,11 +133,6 @@ impl Tokenizer {
         self.special_ids.contains(&id)
     }
 
-    /// One more than the largest id.
-    pub(crate) fn vocabulary_size(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// At least so many tokens come of `text`: what can be said without
     /// encoding it, 0 where nothing can.
     pub(crate) fn least_tokens(&self, text: &str) -> usize {

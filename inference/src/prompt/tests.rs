@@ -28,7 +28,7 @@ fn prompter(folder: &Path) -> Prompter {
     let source = template_source(read("chat_template.jinja").as_deref(), &config).unwrap();
     let clock = || datetime!(2026-01-02 03:04:05 UTC);
     let template = Template::new(&source, config.special_tokens(), clock).unwrap();
-    Prompter::new(Arc::new(tokenizer), template, &[])
+    Prompter::new(Arc::new(tokenizer), template, &[], 512)
 }
 
 fn prompter_of(name: &str) -> Prompter {
@@ -142,4 +142,11 @@ fn more_turns_than_tokens_are_refused_without_rendering_them() {
     let turns: Vec<Message> = std::iter::repeat_with(|| user("")).flatten().take(100_000).collect();
     let refused = prompter.prompt(&turns, 4096).unwrap_err();
     assert!(matches!(refused, PromptError::TooLong { prompt_tokens: 100_000, .. }));
+}
+
+#[test]
+fn tokens_that_the_model_lacks_are_refused() {
+    let mut prompter = prompter_of("qwen2");
+    prompter.vocabulary_size = 100;
+    assert!(matches!(prompter.prompt(&user("Hello"), 4096), Err(PromptError::Messages(_))));
 }

@@ -9,7 +9,7 @@ use serde::Serialize as _;
 use serde_json::ser::{Formatter, Serializer};
 
 /// `indent`, `separators`, `ensure_ascii` and `sort_keys` are Python's.
-pub(super) fn tojson(value: &Value, arguments: Kwargs) -> Result<String, Error> {
+pub(super) fn tojson(value: &Value, arguments: &Kwargs) -> Result<String, Error> {
     let ensure_ascii: Option<bool> = arguments.get("ensure_ascii")?;
     let indent: Option<usize> = arguments.get("indent")?;
     let sort_keys: Option<bool> = arguments.get("sort_keys")?;

@@ -117,10 +117,9 @@ mod tests {
 
     #[test]
     fn byte_level_spells_every_byte_once() {
-        let spelt: Vec<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte_level).collect();
-        let mut sorted = spelt.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..=u8::MAX).collect::<Vec<_>>());
+        let mut spelt: Vec<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte_level).collect();
+        spelt.sort_unstable();
+        assert_eq!(spelt, (0..=u8::MAX).collect::<Vec<_>>());
         assert_eq!(byte_level('Ġ'), Some(b' '));
         assert_eq!(byte_level('Ċ'), Some(b'\n'));
         assert_eq!(byte_level(' '), None);

@@ -51,11 +51,6 @@ impl TokenBytes {
         &self.bytes[start..end]
     }
 
-    /// One more than the largest id.
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     /// Bytes of the longest token.
     pub(super) fn longest(&self) -> usize {
         self.longest
