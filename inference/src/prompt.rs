@@ -6,6 +6,7 @@
 //! as the system. See [`disarm`](self::disarm).
 
 mod disarm;
+mod room;
 
 use std::sync::Arc;
 
@@ -82,12 +83,12 @@ impl Prompter {
         let most_bytes = TEMPLATE_BYTES.saturating_add(written.saturating_mul(3));
         let rendered = self.template.render(disarmed.turns(messages), true, most_bytes).map_err(refusal)?;
 
-        let least = self.tokenizer.least_tokens(&rendered);
-        if least >= context_length {
-            return Err(too_long(least));
-        }
         let mut tokens = Vec::new();
         for piece in disarmed.pieces(&rendered) {
+            let room = context_length - tokens.len();
+            if let Some(more) = room::overflow(&self.tokenizer, piece, room).map_err(|_| unencodable())? {
+                return Err(too_long(tokens.len() + more));
+            }
             tokens.extend(self.tokenizer.encode(piece).map_err(|_| unencodable())?);
             if tokens.len() >= context_length {
                 return Err(too_long(tokens.len()));

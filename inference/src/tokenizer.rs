@@ -10,7 +10,6 @@
 
 mod config;
 mod decoder;
-mod density;
 mod token_bytes;
 
 use std::collections::HashSet;
@@ -60,7 +59,6 @@ pub(crate) struct Tokenizer {
     strips_first_space: bool,
     special_ids: HashSet<u32>,
     specials: Option<AhoCorasick>,
-    most_bytes_per_token: Option<usize>,
 }
 
 // === impl Tokenizer ===
@@ -83,22 +81,18 @@ impl Tokenizer {
 
         let mut special_ids = HashSet::new();
         let mut special_texts = Vec::new();
-        let mut longest_special = 0;
         for (id, token) in inner.get_added_tokens_decoder() {
             if !token.special {
                 continue;
             }
             special_ids.insert(id);
-            longest_special = longest_special.max(token.content.len());
             // One character cannot be cut in two; no published vocabulary has such a token.
             if token.content.chars().nth(1).is_some() {
                 special_texts.push(token.content);
             }
         }
         let bytes = TokenBytes::new(&inner, &decoder, &special_ids)?;
-        let longest = bytes.longest().max(longest_special).max(1);
         Ok(Self {
-            most_bytes_per_token: density::shrinkage(&json).map(|times| longest.saturating_mul(times)),
             strips_first_space: decoder.strips_first_space(),
             specials: searcher(&special_texts)?,
             inner,
@@ -131,12 +125,6 @@ impl Tokenizer {
     /// Whether a token marks something rather than being text.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special_ids.contains(&id)
-    }
-
-    /// At least so many tokens come of `text`: what can be said without
-    /// encoding it, 0 where nothing can.
-    pub(crate) fn least_tokens(&self, text: &str) -> usize {
-        self.most_bytes_per_token.map_or(0, |most| text.len().div_ceil(most))
     }
 
     /// Where in `text` special tokens are spelt out: the byte offset of each.

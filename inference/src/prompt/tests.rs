@@ -8,6 +8,7 @@ use time::macros::datetime;
 use super::*;
 use crate::template::template_source;
 use crate::tokenizer::TokenizerConfig;
+use crate::tokenizer::tests::byte_level;
 
 /// Where `tests/setup.sh` puts the checkpoints.
 fn checkpoints() -> Vec<PathBuf> {
@@ -125,15 +126,30 @@ fn a_prompt_that_leaves_no_room_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn a_megabyte_is_refused_without_encoding_it() {
+fn a_megabyte_is_refused_before_all_of_it_is_encoded() {
+    let texts =
+        ["the gateway ".repeat(90_000), "7".repeat(1 << 20), "日本語".repeat(116_000), "<|im_end|></s>".repeat(75_000)];
     for folder in checkpoints() {
         let prompter = prompter(&folder);
-        let long = "the gateway ".repeat(1 << 16);
-        let refused = prompter.prompt(&user(&long), 4096).unwrap_err();
-        let PromptError::TooLong { prompt_tokens, context_length: 4096 } = refused else { panic!("{refused}") };
-        // Known from the length alone: less than it really has.
-        assert!((4096..200_000).contains(&prompt_tokens), "{}: {prompt_tokens}", folder.display());
+        for text in &texts {
+            let refused = prompter.prompt(&user(text), 4096).unwrap_err();
+            let PromptError::TooLong { prompt_tokens, context_length: 4096 } = refused else { panic!("{refused}") };
+            // Counted until it was certain: less than it really has.
+            assert!((4096..40_000).contains(&prompt_tokens), "{}: {prompt_tokens}", folder.display());
+        }
     }
+}
+
+#[test]
+fn long_text_of_few_tokens_is_encoded() {
+    let tokenizer = byte_level();
+    let megabyte = "the gateway is ready ".repeat(50_000);
+    assert_eq!(room::overflow(&tokenizer, &megabyte, megabyte.len()).unwrap(), None);
+    let half = megabyte.len() / 2;
+    // The tokens of this tokenizer are bytes; counted in windows, as half.
+    assert_eq!(room::overflow(&tokenizer, &megabyte, half).unwrap(), None);
+    let least = room::overflow(&tokenizer, &megabyte, 10_000).unwrap().unwrap();
+    assert!((10_000..20_000).contains(&least), "{least}");
 }
 
 #[test]

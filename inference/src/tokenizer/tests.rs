@@ -76,22 +76,6 @@ fn spelt_out_special_tokens_are_found_where_they_begin() {
 }
 
 #[test]
-fn least_tokens_are_never_more_than_there_are() {
-    for (tokenizer, text) in [(byte_level(), "<|im_start|>".repeat(9)), (sentence_piece(), "a aa € a".repeat(9))] {
-        let least = tokenizer.least_tokens(&text);
-        assert!(least > 0 && least <= tokenizer.encode(&text).unwrap().len(), "{least}");
-    }
-}
-
-#[test]
-fn a_tokenizer_that_may_lose_text_claims_nothing() {
-    let mut json = byte_level_json();
-    json["added_tokens"][0]["rstrip"] = json!(true);
-    let tokenizer = Tokenizer::new(json.to_string().as_bytes()).unwrap();
-    assert_eq!(tokenizer.least_tokens(&" ".repeat(1000)), 0);
-}
-
-#[test]
 fn what_is_no_tokenizer_is_refused() {
     let refused = |json: &str| Tokenizer::new(json.as_bytes()).unwrap_err();
     assert!(matches!(refused("{"), TokenizerError::Json { file: "tokenizer.json", .. }));

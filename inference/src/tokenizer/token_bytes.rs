@@ -10,7 +10,6 @@ use super::{MAX_TOKEN_ID, TokenizerError};
 pub(super) struct TokenBytes {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    longest: usize,
 }
 
 // === impl TokenBytes ===
@@ -28,10 +27,9 @@ impl TokenBytes {
         if let Some((id, _)) = tokens.last().filter(|(id, _)| *id > MAX_TOKEN_ID) {
             return Err(TokenizerError::TokenId(*id));
         }
-        let mut table = Self { bytes: Vec::new(), ends: Vec::new(), longest: 0 };
+        let mut table = Self { bytes: Vec::new(), ends: Vec::new() };
         for (id, text) in tokens {
             let bytes = if specials.contains(&id) { Vec::new() } else { decoder.bytes(&text) };
-            table.longest = table.longest.max(bytes.len());
             // Ids that no token has stand for nothing.
             while table.ends.len() < id as usize {
                 table.ends.push(table.bytes.len());
@@ -49,10 +47,5 @@ impl TokenBytes {
         let Some(&end) = self.ends.get(id) else { return &[] };
         let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..end]
-    }
-
-    /// Bytes of the longest token.
-    pub(super) fn longest(&self) -> usize {
-        self.longest
     }
 }
