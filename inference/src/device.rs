@@ -221,8 +221,7 @@ mod wgpu {
     }
 
     pub(super) fn open(adapter: &Adapter) -> Result<Placement, DeviceError> {
-        let unusable =
-            |reason: String| DeviceError::Unusable { name: adapter.name.clone(), reason };
+        let unusable = |reason: String| DeviceError::Unusable { name: adapter.name.clone(), reason };
         let kind = match adapter.kind {
             AdapterKind::Discrete => DeviceKind::DiscreteGpu(adapter.index),
             AdapterKind::Integrated => DeviceKind::IntegratedGpu(adapter.index),

@@ -10,5 +10,8 @@ pub mod chat;
 pub mod checkpoint;
 pub mod device;
 pub mod engine;
+#[cfg(feature = "cpu")]
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "until the model computes with them"))]
+mod kernels;
 mod model;
 pub mod settings;

@@ -72,10 +72,12 @@ impl Attention {
         let (keys, values) = cache.slot(run.slot, run.start + rows);
         let group = self.heads / self.kv_heads;
         // [rows, heads, d] → [1, kv_heads, group · rows, d]
-        let queries = queries
-            .reshape([rows, self.kv_heads, group, self.head_dim])
-            .permute([1, 2, 0, 3])
-            .reshape([1, self.kv_heads, group * rows, self.head_dim]);
+        let queries = queries.reshape([rows, self.kv_heads, group, self.head_dim]).permute([1, 2, 0, 3]).reshape([
+            1,
+            self.kv_heads,
+            group * rows,
+            self.head_dim,
+        ]);
         let context = self.attend(queries, keys, values, &run.masks);
         let context = context
             .reshape([self.kv_heads, group, rows, self.head_dim])
@@ -101,9 +103,7 @@ impl Attention {
         let qkv = self.qkv.forward(x);
         let head_dim = self.head_dim;
         let part = |from: usize, heads: usize| {
-            qkv.clone()
-                .slice([0..rows, from * head_dim..(from + heads) * head_dim])
-                .reshape([rows, heads, head_dim])
+            qkv.clone().slice([0..rows, from * head_dim..(from + heads) * head_dim]).reshape([rows, heads, head_dim])
         };
         let mut queries = part(0, self.heads);
         let mut keys = part(self.heads, self.kv_heads);

@@ -32,9 +32,7 @@ impl Cache {
         let write = |buffer: &mut Buffer, rows: Tensor<3>| {
             let [length, heads, head_dim] = rows.dims();
             let rows = rows.swap_dims(0, 1).unsqueeze();
-            buffer.update(|all| {
-                all.slice_assign([slot..slot + 1, 0..heads, start..start + length, 0..head_dim], rows)
-            });
+            buffer.update(|all| all.slice_assign([slot..slot + 1, 0..heads, start..start + length, 0..head_dim], rows));
         };
         write(&mut self.keys, keys);
         write(&mut self.values, values);

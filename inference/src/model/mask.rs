@@ -21,13 +21,7 @@ impl Masks {
     /// For consecutive positions of one sequence, the rows of a group of
     /// queries that share a key head one after the other:
     /// `[1, 1, group · rows, length]`.
-    pub(crate) fn run(
-        windows: &[Option<usize>],
-        group: usize,
-        start: usize,
-        rows: usize,
-        device: &Device,
-    ) -> Self {
+    pub(crate) fn run(windows: &[Option<usize>], group: usize, start: usize, rows: usize, device: &Device) -> Self {
         let length = start + rows;
         Self::each(windows, [1, 1, group * rows, length], device, |window, mask| {
             for _ in 0..group {
