@@ -5,9 +5,9 @@
 //! once for all sequences of a batch, as they lie in memory, and never widen or
 //! copy a matrix. They know plain slices only; what they compute is
 //!
-//! - [`dense`]: few rows times a matrix of `f32`,
-//! - [`bfloat`]: the same with weights in `bf16`,
-//! - [`quantized`]: the same with weights of eight or four bits,
+//! - [`packed`]: rows times a matrix of `f32` or `bf16`,
+//! - [`quantized`]: rows times a matrix of eight or four bits,
+//! - [`dense`]: few rows times a matrix of `f32` by rows, as Burn has it,
 //! - [`attention`]: one new token of each sequence over its cache,
 //! - [`pointwise`]: the normalisation, rotation and gate between them.
 //!
@@ -20,14 +20,15 @@
 //! call hands over to the pool and sleeps.
 
 pub(crate) mod attention;
-//A pub(crate) mod bfloat;
 pub(crate) mod dense;
+pub(crate) mod packed;
 //A pub(crate) mod pointwise;
 pub(crate) mod quantized;
 
 mod bands;
 mod exponential;
 mod panel;
+mod prefetch;
 
 /// What is multiplied: `[rows, inputs] · [inputs, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,13 @@
-//! Many rows times a matrix of which some columns at a time are made.
+//! Rows of activations over panels of weights.
 //!
-//! A panel is [`WIDTH`] columns by inputs, small enough for the second-level
-//! cache; all rows of activations pass over it, some at a time, whose sums stay
-//! in registers.
+//! A panel is [`WIDTH`] columns by inputs, one input after the other. Some rows
+//! at a time pass over it, whose sums stay in registers; with many rows it
+//! stays in the second-level cache meanwhile. Each sum adds input after input,
+//! whatever the number of rows.
 
 use std::array;
 
 use pulp::{Arch, Simd, WithSimd};
-
-use super::Shape;
-use super::bands;
 
 /// Columns of a panel.
 pub(super) const WIDTH: usize = 16;
@@ -17,35 +15,73 @@ pub(super) const WIDTH: usize = 16;
 /// Rows of activations whose sums stay in registers.
 const ROWS: usize = 6;
 
-/// Work, in bytes of an imagined matrix, below which it stays on one thread.
-const BYTES: usize = size_of::<f32>();
+/// Panels that are read side by side.
+const PANELS: usize = 2;
 
-/// Computes `y = x · w`, where `make` fills in a panel: the columns of `w` from
-/// the one given on.
-pub(super) fn multiply(shape: Shape, x: &[f32], y: &mut [f32], make: impl Fn(usize, &mut [[f32; WIDTH]]) + Sync) {
-    let bytes = shape.inputs * shape.outputs * BYTES;
-    bands::each(y, shape, WIDTH, bytes, |mut band| {
-        let mut panel = vec![[0.0; WIDTH]; shape.inputs];
-        for start in band.columns.clone().step_by(WIDTH) {
-            make(start, &mut panel);
-            let at = start - band.columns.start;
-            Arch::new().dispatch(Pass { x, panel: &panel, at, y: &mut band.rows });
-        }
-    });
+/// The weights of one input in the columns of a panel.
+pub(crate) trait Part: Copy + Send + Sync {
+    /// In `f32`, by columns.
+    fn widen(&self) -> [f32; WIDTH];
 }
 
-/// All rows over one panel, on whatever vectors there are.
-struct Pass<'a, 'b> {
-    x: &'a [f32],
-    panel: &'a [[f32; WIDTH]],
-    /// Where in the rows of `y` the panel's columns begin.
-    at: usize,
-    y: &'a mut [&'b mut [f32]],
+/// Some rows over some panels, on whatever vectors there are.
+pub(super) struct Pass<'a, 'b, T> {
+    /// `[rows, inputs]`.
+    pub(super) x: &'a [f32],
+    /// `[panels, inputs]`.
+    pub(super) panels: &'a [T],
+    pub(super) inputs: usize,
+    /// Where in the rows of `y` the first panel's columns begin.
+    pub(super) at: usize,
+    /// As many rows as `x` has; the last panel may reach beyond their ends.
+    pub(super) y: &'a mut [&'b mut [f32]],
+}
+
+// === impl Part ===
+
+impl Part for [f32; WIDTH] {
+    #[inline(always)]
+    fn widen(&self) -> [f32; WIDTH] {
+        *self
+    }
 }
 
 // === impl Pass ===
 
-impl WithSimd for Pass<'_, '_> {
+impl<T: Part> Pass<'_, '_, T> {
+    /// Writes all sums.
+    pub(super) fn run(self) {
+        if self.inputs == 0 {
+            self.y.iter_mut().for_each(|row| row[self.at..].fill(0.0));
+            return;
+        }
+        Arch::new().dispatch(self);
+    }
+
+    /// With panels of `V` vectors.
+    #[inline(always)]
+    fn vectors<S: Simd, const V: usize>(self, simd: S) {
+        let Self { x, panels, inputs, mut at, y } = self;
+        for panels in panels.chunks(PANELS * inputs) {
+            let mut x = x;
+            for y in y.chunks_mut(ROWS) {
+                let (these, rest) = x.split_at(y.len() * inputs);
+                x = rest;
+                match y.len() {
+                    1 => panels_of::<S, T, 1, V>(simd, these, panels, at, y),
+                    2 => panels_of::<S, T, 2, V>(simd, these, panels, at, y),
+                    3 => panels_of::<S, T, 3, V>(simd, these, panels, at, y),
+                    4 => panels_of::<S, T, 4, V>(simd, these, panels, at, y),
+                    5 => panels_of::<S, T, 5, V>(simd, these, panels, at, y),
+                    _ => panels_of::<S, T, 6, V>(simd, these, panels, at, y),
+                }
+            }
+            at += PANELS * WIDTH;
+        }
+    }
+}
+
+impl<T: Part> WithSimd for Pass<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -60,52 +96,57 @@ impl WithSimd for Pass<'_, '_> {
     }
 }
 
-impl Pass<'_, '_> {
-    /// With panels of `V` vectors.
-    #[inline(always)]
-    fn vectors<S: Simd, const V: usize>(self, simd: S) {
-        let inputs = self.panel.len();
-        let mut x = self.x;
-        for y in self.y.chunks_mut(ROWS) {
-            let (these, rest) = x.split_at(y.len() * inputs);
-            x = rest;
-            match y.len() {
-                1 => some_rows::<S, 1, V>(simd, these, self.panel, self.at, y),
-                2 => some_rows::<S, 2, V>(simd, these, self.panel, self.at, y),
-                3 => some_rows::<S, 3, V>(simd, these, self.panel, self.at, y),
-                4 => some_rows::<S, 4, V>(simd, these, self.panel, self.at, y),
-                5 => some_rows::<S, 5, V>(simd, these, self.panel, self.at, y),
-                _ => some_rows::<S, 6, V>(simd, these, self.panel, self.at, y),
+/// `R` rows over one or two panels: both at once where registers suffice.
+#[inline(always)]
+fn panels_of<S: Simd, T: Part, const R: usize, const V: usize>(
+    simd: S,
+    x: &[f32],
+    panels: &[T],
+    at: usize,
+    y: &mut [&mut [f32]],
+) {
+    let inputs = x.len() / R;
+    match panels.split_at_checked(inputs) {
+        Some((left, right)) if R <= 2 && right.len() == inputs => {
+            sums::<S, T, R, V, 2>(simd, x, [left, right], at, y);
+        }
+        _ => {
+            for (index, panel) in panels.chunks(inputs).enumerate() {
+                sums::<S, T, R, V, 1>(simd, x, [panel], at + index * WIDTH, y);
             }
         }
     }
 }
 
-/// `R` rows over one panel, into the columns from `at` of `y`.
+/// `R` rows over `P` panels, into the columns from `at` of `y`.
 #[inline(always)]
-fn some_rows<S: Simd, const R: usize, const V: usize>(
+fn sums<S: Simd, T: Part, const R: usize, const V: usize, const P: usize>(
     simd: S,
     x: &[f32],
-    panel: &[[f32; WIDTH]],
+    panels: [&[T]; P],
     at: usize,
     y: &mut [&mut [f32]],
 ) {
-    let inputs = panel.len();
+    let inputs = x.len() / R;
     let x: [&[f32]; R] = array::from_fn(|r| &x[r * inputs..][..inputs]);
-    let mut sums = [[simd.splat_f32s(0.0); V]; R];
-    for (k, weights) in panel.iter().enumerate() {
-        let weights = S::as_simd_f32s(weights).0;
-        for r in 0..R {
-            let x = simd.splat_f32s(x[r][k]);
-            for v in 0..V {
-                sums[r][v] = simd.mul_add_e_f32s(x, weights[v], sums[r][v]);
+    let panels: [&[T]; P] = array::from_fn(|p| &panels[p][..inputs]);
+    let mut sums = [[[simd.splat_f32s(0.0); V]; P]; R];
+    for k in 0..inputs {
+        for p in 0..P {
+            super::prefetch::ahead_of(&panels[p][k]);
+            let weights = panels[p][k].widen();
+            let weights = S::as_simd_f32s(&weights).0;
+            for r in 0..R {
+                let x = simd.splat_f32s(x[r][k]);
+                for v in 0..V {
+                    sums[r][p][v] = simd.mul_add_e_f32s(x, weights[v], sums[r][p][v]);
+                }
             }
         }
     }
     for (row, sums) in y.iter_mut().zip(&sums) {
-        let width = (row.len() - at).min(WIDTH);
-        let parts = row[at..at + width].chunks_mut(S::F32_LANES);
-        for (part, &sum) in parts.zip(sums) {
+        let parts = row[at..].chunks_mut(S::F32_LANES);
+        for (part, &sum) in parts.zip(sums.as_flattened()) {
             simd.partial_store_f32s(part, sum);
         }
     }
@@ -113,22 +154,36 @@ fn some_rows<S: Simd, const R: usize, const V: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shape;
     use super::super::reference::{assert_close, numbers, product};
     use super::*;
 
+    /// All columns of `w [inputs, outputs]`, in panels.
+    fn panels(shape: Shape, w: &[f32]) -> Vec<[f32; WIDTH]> {
+        let Shape { inputs, outputs, .. } = shape;
+        let weight = |k: usize, n: usize| if n < outputs { w[k * outputs + n] } else { 0.0 };
+        let starts = (0..outputs).step_by(WIDTH);
+        starts.flat_map(|start| (0..inputs).map(move |k| array::from_fn(|n| weight(k, start + n)))).collect()
+    }
+
     #[test]
-    fn equals_the_plain_product() {
-        for (inputs, outputs) in [(1, 1), (33, 7), (32, 16), (65, 33), (768, 100)] {
-            for rows in [0, 1, 5, 6, 13] {
+    fn both_paths_equal_the_plain_product() {
+        for (inputs, outputs) in [(1, 1), (33, 7), (32, 16), (65, 33), (100, 100)] {
+            for rows in [0, 1, 2, 3, 4, 5, 6, 8, 13] {
                 let shape = Shape { rows, inputs, outputs };
                 let (x, w) = (numbers(1, rows * inputs), numbers(2, inputs * outputs));
-                let mut y = vec![f32::NAN; rows * outputs];
-                multiply(shape, &x, &mut y, |start, panel| {
-                    for (k, row) in panel.iter_mut().enumerate() {
-                        *row = array::from_fn(|n| if start + n < outputs { w[k * outputs + start + n] } else { 0.0 });
+                let (panels, expected) = (panels(shape, &w), product(shape, &x, &w));
+                for portable in [false, true] {
+                    let mut y = vec![f32::NAN; rows * outputs];
+                    let mut rows: Vec<&mut [f32]> = y.chunks_mut(outputs).collect();
+                    let pass = Pass { x: &x, panels: &panels, inputs, at: 0, y: &mut rows };
+                    if portable {
+                        pass.with_simd(pulp::Scalar::new())
+                    } else {
+                        pass.run()
                     }
-                });
-                assert_close(&y, &product(shape, &x, &w), 1e-5);
+                    assert_close(&y, &expected, 1e-5);
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::Shape;
 use super::bands::{self, Band};
-use super::panel;
+use super::panel::{self, Pass};
 use activations::Activations;
 use arithmetic::Arithmetic;
 use tile::{COLUMNS, Scales};
@@ -112,7 +112,15 @@ impl<T: Tile> Quantized<T> {
         let shape = Shape { rows, inputs: self.inputs, outputs: self.outputs };
         shape.check(x.len(), y.len());
         if rows >= MANY_ROWS {
-            panel::multiply(shape, x, y, |columns, panel| self.widen_panel(columns, panel));
+            let bytes = size_of::<f32>() * self.inputs * self.outputs;
+            bands::each(y, shape, panel::WIDTH, bytes, |mut band| {
+                let mut panel = vec![[0.0; panel::WIDTH]; self.inputs];
+                for start in band.columns.clone().step_by(panel::WIDTH) {
+                    self.widen_panel(start, &mut panel);
+                    let at = start - band.columns.start;
+                    Pass { x, panels: &panel, inputs: self.inputs, at, y: &mut band.rows }.run();
+                }
+            });
         } else {
             let x = Activations::quantize(x, rows, self.inputs);
             bands::each(y, shape, COLUMNS, self.bytes(), |band| {
@@ -194,6 +202,7 @@ fn some_rows<A: Arithmetic, T: Tile, const R: usize>(
     for (block, (tile, scales)) in weights.column(group).enumerate() {
         let scales = scales.widen();
         let x = x.map(|x| &x[block]);
+        super::prefetch::ahead_of(tile);
         let products = tile.dot(arithmetic, x);
         for r in 0..R {
             for n in 0..COLUMNS {
