@@ -13,7 +13,8 @@
 //!
 //! Vector instructions are chosen at run time, and there is a portable path for
 //! everything. A row's result is the same to the last bit whatever the number
-//! of threads and whatever else is in the batch.
+//! of threads and whatever else is in the batch; with quantised weights only
+//! while the batch is [small](quantized::MANY_ROWS).
 //!
 //! Work is shared out on the current thread pool of `rayon`. A caller that
 //! computes many of them in a row does so from inside the pool: otherwise each
@@ -22,7 +23,7 @@
 pub(crate) mod attention;
 pub(crate) mod dense;
 pub(crate) mod packed;
-//A pub(crate) mod pointwise;
+pub(crate) mod pointwise;
 pub(crate) mod quantized;
 
 mod bands;

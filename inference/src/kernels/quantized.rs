@@ -32,8 +32,9 @@ pub(crate) use tile::{Eight, Four, Tile};
 /// Inputs that share a scale.
 pub(crate) const BLOCK: usize = 32;
 
-/// Rows from which it pays to widen the weights.
-const MANY_ROWS: usize = 24;
+/// Rows from which it pays to widen the weights; activations then keep their
+/// precision, so that results differ a little from those of few rows.
+pub(crate) const MANY_ROWS: usize = 24;
 
 /// Rows of activations that share one reading of a tile.
 const ROWS: usize = 4;
