@@ -6,13 +6,17 @@
 //! [`Engine`](engine::Engine): they submit [messages](chat) and receive text as
 //! it is made. The crate knows neither HTTP nor MCP.
 
+mod builtin;
 pub mod chat;
 pub mod checkpoint;
 pub mod device;
 pub mod engine;
-mod load;
+#[cfg(feature = "cpu")]
+mod kernels;
 mod language;
+mod load;
 mod model;
+mod open;
 mod prompt;
 mod sampling;
 pub mod settings;
@@ -20,3 +24,5 @@ mod stop;
 mod template;
 mod text_stream;
 mod tokenizer;
+
+pub use open::describe;

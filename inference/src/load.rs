@@ -99,6 +99,7 @@ pub(crate) fn load(
         quantization: settings.quantization,
         progress,
         done_bytes: 0,
+        total_bytes: config.tensors().iter().map(|spec| plan.tensors.stored_bytes(&spec.name)).sum(),
     };
     let mut decoder = assemble(config, settings, &mut weights)?;
     decoder.warm_up();
@@ -119,16 +120,16 @@ fn assemble(
     weights: &mut Weights<'_>,
 ) -> Result<Decoder, CheckpointError> {
     let (device, dtype) = (weights.placement.device.clone(), weights.dtype);
-    let embedding = weights.embedding("model.embed_tokens", config.vocab_size, config.hidden_size)?;
+    let (embedding, tied) = weights.embedding("model.embed_tokens", config)?;
     let cache = [settings.max_concurrent, config.kv_heads, settings.context_length, config.head_dim];
     let mut layers = Vec::with_capacity(config.layers);
     for layer in 0..config.layers {
         layers.push((block(config, settings, layer, weights)?, Cache::new(cache, &device, dtype)));
     }
     let norm = weights.norm("model.norm", config)?;
-    let head = match config.tied_embeddings {
-        true => weights.head("model.embed_tokens", config)?,
-        false => weights.head("lm_head", config)?,
+    let head = match tied {
+        Some(tied) => tied,
+        None => weights.projection(&["lm_head".to_owned()], config.hidden_size)?,
     };
     let (frequencies, magnitude) = config.rope.inverse_frequencies(config.head_dim);
     Ok(Decoder {

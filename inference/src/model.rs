@@ -8,8 +8,10 @@
 mod attention;
 mod block;
 mod cache;
+mod embedding;
 mod feed_forward;
-mod head;
+#[cfg(feature = "cpu")]
+mod host;
 mod linear;
 mod mask;
 mod norm;
@@ -24,9 +26,11 @@ use crate::engine::{Forward, Step};
 pub(crate) use self::attention::Attention;
 pub(crate) use self::block::Block;
 pub(crate) use self::cache::Cache;
+pub(crate) use self::embedding::Embedding;
 pub(crate) use self::feed_forward::FeedForward;
-pub(crate) use self::head::Head;
-pub(crate) use self::linear::Linear;
+#[cfg(feature = "cpu")]
+pub(crate) use self::host::HostMatrix;
+pub(crate) use self::linear::{Linear, Matrix};
 pub(crate) use self::norm::RmsNorm;
 pub(crate) use self::rotary::Rotary;
 
@@ -46,12 +50,12 @@ pub(crate) struct Decoder {
     pub(crate) row_by_row: bool,
     /// Of the activations.
     pub(crate) dtype: DType,
-    /// `[vocabulary, hidden]`
-    pub(crate) embedding: Tensor<2>,
+    pub(crate) embedding: Embedding,
     /// The layers, each with its cache.
     pub(crate) layers: Vec<(Block, Cache)>,
     pub(crate) norm: RmsNorm,
-    pub(crate) head: Head,
+    /// `[hidden, vocabulary]`
+    pub(crate) head: Matrix,
     pub(crate) rotary: Rotary,
     pub(crate) slots: usize,
     pub(crate) context_length: usize,
@@ -78,13 +82,6 @@ impl Decoder {
                 let _ = self.decode(&steps);
             }
         }
-    }
-
-    /// The tokens' embeddings: `[rows, hidden]`.
-    fn embed(&self, tokens: impl Iterator<Item = u32>) -> Tensor<2> {
-        let ids: Vec<i32> = tokens.map(u32::cast_signed).collect();
-        let x = self.embedding.clone().select(0, self.integers(ids));
-        if x.dtype() == self.dtype { x } else { x.cast(self.dtype) }
     }
 
     /// The logits of every row: `[rows, hidden] → rows × [vocabulary]`.
@@ -152,7 +149,7 @@ impl Forward for Decoder {
             rotary: self.rotary.range(start..start + rows),
             masks: Masks::run(&self.windows(), self.grouping().0, start, rows, &self.device),
         };
-        let mut x = self.embed(tokens.iter().copied());
+        let mut x = self.embedding.forward(tokens, &self.device, self.dtype);
         for (block, cache) in &mut self.layers {
             x = block.prefill(x, cache, &run);
         }
@@ -161,7 +158,8 @@ impl Forward for Decoder {
 
     fn decode(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
         let batch = self.batch(steps);
-        let mut x = self.embed(steps.iter().map(|step| step.token));
+        let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
+        let mut x = self.embedding.forward(&tokens, &self.device, self.dtype);
         for (block, cache) in &mut self.layers {
             x = block.decode(x, cache, &batch);
         }

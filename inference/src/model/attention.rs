@@ -8,6 +8,8 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Int, Tensor, module};
 
 use super::cache::Cache;
+#[cfg(feature = "cpu")]
+use super::host;
 use super::linear::Linear;
 use super::mask::Masks;
 use super::norm::RmsNorm;
@@ -91,7 +93,10 @@ impl Attention {
         let (queries, keys, values) = self.project(x, &batch.rotary);
         let context = match &batch.gathered {
             Some(gathered) => self.decode_at_once(queries, keys, values, cache, gathered),
-            None => self.decode_each(queries, keys, values, cache, &batch.steps),
+            #[cfg(feature = "cpu")]
+            None => self.decode_in_place(queries, &keys, &values, cache, &batch.steps),
+            #[cfg(not(feature = "cpu"))]
+            None => unreachable!("only the host computes in place"),
         };
         self.output.forward(context)
     }
@@ -140,35 +145,20 @@ impl Attention {
         context.reshape([rows, self.heads * self.head_dim])
     }
 
-    /// Row by row, reading the cache where it lies.
-    fn decode_each(
+    /// Each row over the cache where it lies.
+    #[cfg(feature = "cpu")]
+    fn decode_in_place(
         &self,
         queries: Tensor<3>,
-        keys: Tensor<3>,
-        values: Tensor<3>,
+        keys: &Tensor<3>,
+        values: &Tensor<3>,
         cache: &mut Cache,
         steps: &[Step],
     ) -> Tensor<2> {
-        let group = self.heads / self.kv_heads;
-        let row = |tensor: &Tensor<3>, at: usize| tensor.clone().slice([at..at + 1]);
-        let mut contexts = Vec::with_capacity(steps.len());
+        let row = |rows: &Tensor<3>, at: usize| rows.clone().slice([at..at + 1]);
         for (at, step) in steps.iter().enumerate() {
-            cache.write_run(step.slot, step.position, row(&keys, at), row(&values, at));
-            let length = step.position + 1;
-            let (keys, values) = cache.slot(step.slot, length);
-            let first = self.window.map_or(0, |window| length.saturating_sub(window));
-            let visible = |all: Tensor<4>| all.slice([0..1, 0..self.kv_heads, first..length, 0..self.head_dim]);
-            let queries = row(&queries, at).reshape([1, self.kv_heads, group, self.head_dim]);
-            let context = module::attention(
-                queries,
-                visible(keys),
-                visible(values),
-                None,
-                None,
-                AttentionModuleOptions::default(),
-            );
-            contexts.push(context.reshape([1, self.heads * self.head_dim]));
+            cache.write_run(step.slot, step.position, row(keys, at), row(values, at));
         }
-        Tensor::cat(contexts, 0)
+        host::cached_attention(queries, cache.whole(), steps, self.window)
     }
 }

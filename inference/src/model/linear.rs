@@ -1,36 +1,57 @@
 //! A matrix of weights, in the form its device computes fastest with.
 
+#[cfg(feature = "cpu")]
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
+
+#[cfg(feature = "cpu")]
+use super::host::HostMatrix;
 
 /// `x · W + b`
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Weight,
+    weight: Matrix,
     /// `[out]`
     bias: Option<Tensor<1>>,
 }
 
-/// The matrix itself.
-#[derive(Debug)]
-enum Weight {
+/// A matrix that rows are multiplied with.
+#[derive(Clone, Debug)]
+pub(crate) enum Matrix {
     /// `[in, out]`: floating-point numbers, or what Burn quantised.
-    Dense(Tensor<2>),
+    Device(Tensor<2>),
+    /// For the kernels of the CPU.
+    #[cfg(feature = "cpu")]
+    Host(Arc<HostMatrix>),
 }
 
+// === impl Linear ===
+
 impl Linear {
-    /// From `[in, out]` and `[out]`.
-    pub(crate) fn dense(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
-        Self { weight: Weight::Dense(weight), bias }
+    pub(crate) fn new(weight: Matrix, bias: Option<Tensor<1>>) -> Self {
+        Self { weight, bias }
     }
 
     /// `[rows, in] → [rows, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = match &self.weight {
-            Weight::Dense(weight) => x.matmul(weight.clone()),
-        };
+        let y = self.weight.forward(x);
         match &self.bias {
             Some(bias) => y + bias.clone().unsqueeze(),
             None => y,
+        }
+    }
+}
+
+// === impl Matrix ===
+
+impl Matrix {
+    /// `[rows, in] → [rows, out]`
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Device(weight) => x.matmul(weight.clone()),
+            #[cfg(feature = "cpu")]
+            Self::Host(weight) => weight.forward(x),
         }
     }
 }
