@@ -7,7 +7,7 @@
 //! repetition penalty alone.
 //!
 //! A vocabulary has up to 150,000 tokens, and this runs once for each token of
-//! each conversation: the whole is looked over once or twice, never sorted.
+//! each conversation: the whole is looked over a few times, never sorted.
 
 mod candidates;
 mod random;
@@ -73,10 +73,8 @@ impl Sampler {
         if self.temperature == 0.0 || self.top_k == 1 || top == f32::INFINITY {
             return Ok(identifier(likeliest));
         }
-        self.candidates.fill(logits, top, self.temperature);
-        if self.top_k > 0 {
-            self.candidates.keep_likeliest(self.top_k);
-        }
+        let most = if self.top_k > 0 { self.top_k } else { usize::MAX };
+        self.candidates.fill(logits, top, self.temperature, most);
         if self.top_p < 1.0 {
             self.candidates.keep_probability(self.top_p);
         }

@@ -16,21 +16,47 @@ pub(super) struct Candidates {
 // === impl Candidates ===
 
 impl Candidates {
-    /// All tokens whose weight is not 0, in order. `top` is the largest logit.
-    pub(super) fn fill(&mut self, logits: &[f32], top: f32, temperature: f32) {
-        let weight = |logit: f32| ((logit - top) / temperature).exp();
-        let weighed = (0_u32..).zip(logits.iter().map(|&logit| weight(logit)));
+    /// The `most` likeliest tokens; of equals, those with the lower id. `top`
+    /// is the largest logit.
+    pub(super) fn fill(&mut self, logits: &[f32], top: f32, temperature: f32, most: usize) {
         self.tokens.clear();
+        if most < logits.len() {
+            self.select(logits, most);
+        } else {
+            self.tokens.extend((0_u32..).zip(logits.iter().copied()));
+        }
+        for (_, logit) in &mut self.tokens {
+            *logit = ((*logit - top) / temperature).exp();
+        }
         // Not a number is not greater than 0.
-        self.tokens.extend(weighed.filter(|(_, weight)| *weight > 0.0));
+        self.tokens.retain(|(_, weight)| *weight > 0.0);
     }
 
-    /// Only the `count` likeliest stay; of equals, those with the lower id.
-    pub(super) fn keep_likeliest(&mut self, count: usize) {
-        if count < self.tokens.len() {
-            self.tokens.select_nth_unstable_by(count, likelier);
-            self.tokens.truncate(count);
+    /// Takes the `most` largest logits in one pass: nearly every logit is only
+    /// compared with the least that can still be among them.
+    fn select(&mut self, logits: &[f32], most: usize) {
+        let mut least = f32::NEG_INFINITY;
+        for (token, &logit) in (0_u32..).zip(logits) {
+            // A later equal has a higher id; not a number is not greater.
+            if logit > least {
+                self.tokens.push((token, logit));
+                if self.tokens.len() >= most.saturating_mul(2) {
+                    least = self.cut(most);
+                }
+            }
         }
+        self.cut(most);
+        // An order that no library's way of selecting changes: drawing depends on it.
+        self.tokens.sort_unstable_by_key(|(token, _)| *token);
+    }
+
+    /// Keeps the `most` largest and returns the least of them.
+    fn cut(&mut self, most: usize) -> f32 {
+        if most < self.tokens.len() {
+            self.tokens.select_nth_unstable_by(most, likelier);
+            self.tokens.truncate(most);
+        }
+        self.tokens.iter().map(|(_, logit)| *logit).fold(f32::INFINITY, f32::min)
     }
 
     /// Only the likeliest stay that together have this share of the weight; at

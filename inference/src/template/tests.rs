@@ -44,7 +44,7 @@ fn dates_are_written_as_python_does() {
         rendered("{{ strftime_now('%A, %B %d, %Y %H:%M:%S %j %%') }}"),
         "Friday, January 02, 2026 03:04:05 002 %"
     );
-    assert_eq!(rendered("{{ strftime_now('%Y-%m-%d') }}"), "2026-01-02");
+    assert_eq!(rendered("{{ strftime_now('%Y-%m-%d') }} {{ strftime_now('%-d') }}"), "2026-01-02 2");
     assert!(matches!(failed("{{ strftime_now('%') }}"), TemplateError::Failed { .. }));
 }
 
