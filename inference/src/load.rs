@@ -101,9 +101,7 @@ pub(crate) fn load(
         done_bytes: 0,
         total_bytes: config.tensors().iter().map(|spec| plan.tensors.stored_bytes(&spec.name)).sum(),
     };
-    let mut decoder = assemble(config, settings, &mut weights)?;
-    decoder.warm_up();
-    Ok((decoder, plan.description))
+    Ok((assemble(config, settings, &mut weights)?, plan.description))
 }
 
 /// What activations and cache are kept in: half precision where a GPU has it

@@ -21,7 +21,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use self::attention::{Batch, Gathered, Run};
 use self::mask::Masks;
-use crate::engine::{Forward, Step};
+use crate::engine::forward::{Forward, Step};
 
 pub(crate) use self::attention::Attention;
 pub(crate) use self::block::Block;

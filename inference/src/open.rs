@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::checkpoint::{Files, Generation, ModelConfig};
 use crate::engine::observer::Observer;
-use crate::engine::{Description, Engine, Loaded, Progress};
+use crate::engine::load::{Loaded, Progress};
+use crate::engine::{Description, Engine};
 use crate::language::CheckpointLanguage;
 use crate::load::{load, plan};
 use crate::settings::{ModelSettings, Source};
@@ -42,7 +43,8 @@ fn open(settings: &ModelSettings, progress: Progress<'_>) -> Result<Loaded, Fail
     let config = ModelConfig::read(&files)?;
     // Cheap, and worth knowing before the weights are read.
     let language = language(&files, &config)?;
-    let (decoder, description) = load(&files, &config, settings, progress)?;
+    let (mut decoder, description) = load(&files, &config, settings, progress)?;
+    decoder.warm_up();
     Ok(Loaded { forward: Box::new(decoder), language: Arc::new(language), description })
 }
 

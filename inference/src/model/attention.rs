@@ -14,7 +14,7 @@ use super::linear::Linear;
 use super::mask::Masks;
 use super::norm::RmsNorm;
 use super::rotary::RotaryRows;
-use crate::engine::Step;
+use crate::engine::forward::Step;
 
 /// The attention of one layer.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::engine::Step;
+use crate::engine::forward::Step;
 use crate::kernels::attention::{Attention, Query};
 use crate::kernels::packed::{Brain, Packed, Single};
 use crate::kernels::quantized::{Eight, Four, Quantized};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Decoder;
 use crate::checkpoint::{Files, ModelConfig};
-use crate::engine::{Forward, Step};
+use crate::engine::forward::{Forward, Step};
 use crate::load::load;
 use crate::settings::{DeviceChoice, ModelSettings, Quantization, Source};
 

@@ -175,8 +175,9 @@ def make(out: pathlib.Path, name: str, seed: int) -> None:
     model = random_model(getattr(transformers, f"{family}ForCausalLM"), config)
     dtype = written.get("dtype", torch.float32)
     model.to(dtype).save_pretrained(out, max_shard_size=written.get("shard", "5GB"))
-    # The reference is what the weights as written give in full precision.
-    reference(out, model.float())
+    # The reference is what the weights as written give in full precision. They
+    # are read back, because rounding the model rounds its rotary table, too.
+    reference(out, type(model).from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval())
     chat_reference(out, tokenizer)
     tokenizer.save_pretrained(out)
     rewrite_config(out / "config.json", written.get("config", "transformers 5"))
