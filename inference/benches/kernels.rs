@@ -7,6 +7,7 @@
 
 use std::array;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulp::{Arch, Simd, WithSimd};
@@ -95,7 +96,7 @@ fn measure(
 ) {
     let copies: Vec<_> = (0..(BEYOND_CACHES / bytes).max(2)).map(|_| copy()).collect();
     let mut group = criterion.benchmark_group(name);
-    group.sample_size(20).throughput(Throughput::Bytes(bytes as u64));
+    group.throughput(Throughput::Bytes(bytes as u64));
     for rows in [1, 8, 128] {
         let (x, mut y) = (vec![0.5; rows * shape.inputs], vec![0.0; rows * shape.outputs]);
         group.bench_function(BenchmarkId::new(kernel, rows), |bencher| {
@@ -147,5 +148,13 @@ impl WithSimd for Sum<'_> {
     }
 }
 
-criterion_group!(benches, kernels);
+criterion_group! {
+    name = benches;
+    // There are many; memory is as fast in one second as in five.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(20);
+    targets = kernels
+}
 criterion_main!(benches);
