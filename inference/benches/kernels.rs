@@ -7,6 +7,7 @@
 
 use std::array;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulp::{Arch, Simd, WithSimd};
@@ -14,7 +15,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 /// The kernels are no part of the crate's surface.
-#[allow(dead_code, unreachable_pub, reason = "not all of them are measured")]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "not all of them are measured")]
 #[path = "../src"]
 mod source {
     pub(crate) mod kernels;
@@ -23,7 +24,6 @@ mod source {
 use source::kernels::attention::{Attention, Query};
 use source::kernels::packed::{Brain, Packed, Single};
 use source::kernels::quantized::{Eight, Four, Quantized};
-use source::kernels::{Shape, dense};
 
 /// Inputs and outputs.
 const MATRICES: [(usize, usize); 4] = [(768, 2048), (768, 32_000), (1280, 3456), (1280, 32_000)];
@@ -32,7 +32,7 @@ const MATRICES: [(usize, usize); 4] = [(768, 2048), (768, 32_000), (1280, 3456),
 const BEYOND_CACHES: usize = 128 << 20;
 
 /// A product as one of the kernels computes it: rows, activations, result.
-type Multiply<'a> = &'a (dyn Fn(usize, &[f32], &mut [f32]) + Sync);
+type Multiply = Box<dyn Fn(usize, &[f32], &mut [f32]) + Sync>;
 
 fn kernels(criterion: &mut Criterion) {
     for threads in [1, 2] {
@@ -60,17 +60,10 @@ fn memory(criterion: &mut Criterion, pool: &ThreadPool) {
 fn products(criterion: &mut Criterion, pool: &ThreadPool, inputs: usize, outputs: usize) {
     let weight = |k: usize, n: usize| ((k * 7 + n * 13) % 101) as f32 / 50.0 - 1.0;
     let name = format!("threads {}/{inputs}x{outputs}", pool.current_num_threads());
-    let by_rows: Vec<f32> = (0..inputs * outputs).map(|i| weight(i / outputs, i % outputs)).collect();
-    let bytes = size_of_val(&*by_rows);
-    let shape = move |rows| Shape { rows, inputs, outputs };
-    measure(criterion, pool, &name, "f32 by rows", shape(0), bytes, &|| {
-        let weights = by_rows.clone();
-        Box::new(move |rows, x, y| dense::multiply(shape(rows), x, &weights, y))
-    });
     macro_rules! packed {
         ($name:literal, $matrix:ty) => {
             let packed = <$matrix>::pack(inputs, outputs, weight);
-            measure(criterion, pool, &name, $name, shape(0), packed.bytes(), &|| {
+            measure(criterion, pool, &name, $name, (inputs, outputs), packed.bytes(), &|| {
                 let weights = packed.clone();
                 Box::new(move |rows, x, y| weights.multiply(rows, x, y))
             });
@@ -89,19 +82,19 @@ fn measure(
     pool: &ThreadPool,
     name: &str,
     kernel: &str,
-    shape: Shape,
+    (inputs, outputs): (usize, usize),
     bytes: usize,
-    copy: &dyn Fn() -> Box<dyn Fn(usize, &[f32], &mut [f32]) + Sync>,
+    copy: &dyn Fn() -> Multiply,
 ) {
     let copies: Vec<_> = (0..(BEYOND_CACHES / bytes).max(2)).map(|_| copy()).collect();
     let mut group = criterion.benchmark_group(name);
-    group.sample_size(20).throughput(Throughput::Bytes(bytes as u64));
+    group.throughput(Throughput::Bytes(bytes as u64));
     for rows in [1, 8, 128] {
-        let (x, mut y) = (vec![0.5; rows * shape.inputs], vec![0.0; rows * shape.outputs]);
+        let (x, mut y) = (vec![0.5; rows * inputs], vec![0.0; rows * outputs]);
         group.bench_function(BenchmarkId::new(kernel, rows), |bencher| {
             let mut turn = copies.iter().cycle();
             let mut multiply = || {
-                let multiply: Multiply<'_> = turn.next().expect("there are copies");
+                let multiply = turn.next().expect("there are copies");
                 multiply(rows, &x, &mut y);
             };
             pool.install(|| bencher.iter(&mut multiply));
@@ -147,5 +140,13 @@ impl WithSimd for Sum<'_> {
     }
 }
 
-criterion_group!(benches, kernels);
+criterion_group! {
+    name = benches;
+    // There are many; memory is as fast in one second as in five.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(20);
+    targets = kernels
+}
 criterion_main!(benches);

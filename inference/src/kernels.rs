@@ -7,7 +7,6 @@
 //!
 //! - [`packed`]: rows times a matrix of `f32` or `bf16`,
 //! - [`quantized`]: rows times a matrix of eight or four bits,
-//! - [`dense`]: few rows times a matrix of `f32` by rows, as Burn has it,
 //! - [`attention`]: one new token of each sequence over its cache,
 //! - [`pointwise`]: the normalisation, rotation and gate between them.
 //!
@@ -21,7 +20,6 @@
 //! call hands over to the pool and sleeps.
 
 pub(crate) mod attention;
-pub(crate) mod dense;
 pub(crate) mod packed;
 pub(crate) mod pointwise;
 pub(crate) mod quantized;

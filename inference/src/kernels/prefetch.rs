@@ -9,15 +9,15 @@ const BYTES: usize = 4096;
 /// A cache line.
 const LINE: usize = 64;
 
-/// Asks for the value that lies [`BYTES`] after `value`, which may be nothing
-/// at all: that is only a hint.
+/// Asks for as many bytes as `value` has, [`BYTES`] after it. There may be
+/// nothing at all: it is only a hint.
 #[inline(always)]
-pub(super) fn ahead_of<T>(value: &T) {
+pub(super) fn ahead_of<T: ?Sized>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     if let Some(sse) = pulp::core_arch::x86::Sse::try_new() {
         use std::arch::x86_64::_MM_HINT_T0;
         let start = std::ptr::from_ref(value).cast::<i8>();
-        for line in (0..size_of::<T>()).step_by(LINE) {
+        for line in (0..size_of_val(value)).step_by(LINE) {
             sse._mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(BYTES + line));
         }
     }

@@ -36,8 +36,9 @@ pub(crate) const BLOCK: usize = 32;
 /// precision, so that results differ a little from those of few rows.
 pub(crate) const MANY_ROWS: usize = 24;
 
-/// Rows of activations that share one reading of a tile.
-const ROWS: usize = 4;
+/// Rows of activations that share one reading of a tile: as many as keep all
+/// that they need in registers.
+const ROWS: usize = 3;
 
 /// Weights `[inputs, outputs]`, quantised: [`Eight`] or [`Four`] bits.
 #[derive(Clone, Debug)]
@@ -178,8 +179,7 @@ impl<T: Tile> arithmetic::Operation for Multiply<'_, T> {
                 match rows.len() {
                     1 => some_rows::<A, T, 1>(arithmetic, weights, group, x, first, at, rows),
                     2 => some_rows::<A, T, 2>(arithmetic, weights, group, x, first, at, rows),
-                    3 => some_rows::<A, T, 3>(arithmetic, weights, group, x, first, at, rows),
-                    _ => some_rows::<A, T, 4>(arithmetic, weights, group, x, first, at, rows),
+                    _ => some_rows::<A, T, 3>(arithmetic, weights, group, x, first, at, rows),
                 }
             }
         }

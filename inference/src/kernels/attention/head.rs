@@ -5,6 +5,7 @@ use std::array;
 use pulp::{Simd, WithSimd};
 
 use super::super::exponential::exp;
+use super::super::prefetch;
 
 /// Positions whose products are summed up side by side.
 const SIDE_BY_SIDE: usize = 4;
@@ -51,6 +52,7 @@ fn products<S: Simd>(simd: S, keys: &[f32], dim: usize, scale: f32, q: &[f32], w
     for at in (0..positions).step_by(SIDE_BY_SIDE) {
         let keys = &keys[at * dim..];
         let count = (positions - at).min(SIDE_BY_SIDE);
+        prefetch::ahead_of(&keys[..count * dim]);
         // Fewer than four at the end: the last is multiplied again.
         let keys: [&[f32]; SIDE_BY_SIDE] = array::from_fn(|i| &keys[i.min(count - 1) * dim..][..dim]);
         for (q, weights) in q.chunks_exact(dim).zip(weights.chunks_exact_mut(positions)) {
@@ -119,6 +121,7 @@ fn sums<S: Simd>(simd: S, values: &[f32], dim: usize, weights: &[f32], out: &mut
     let positions = values.len() / dim;
     let mut at = 0;
     for values in values.chunks(SIDE_BY_SIDE * dim) {
+        prefetch::ahead_of(values);
         for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(positions)) {
             match *values {
                 [] => {}
