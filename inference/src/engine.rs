@@ -3,9 +3,12 @@
 mod forward;
 pub mod observer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::observer::Observer;
 use crate::chat::{ChatEvent, ChatRequest};
+use crate::settings::ModelSettings;
 
 /// Why a conversation is refused, or broke off.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,11 +98,29 @@ impl ChatStream {
     }
 }
 
+/// What [`Engine::open`] would make of these settings. Reads the checkpoint's
+/// configuration and the headers of its weights and looks for the device;
+/// loads nothing.
+///
+/// # Errors
+///
+/// Why it cannot be loaded, for the operator.
+pub fn describe(_settings: &ModelSettings) -> Result<Description, String> {
+    Err("models cannot be loaded yet".to_owned())
+}
+
 /// A handle to one model; clones share it. The last one dropped ends the thread.
 #[derive(Clone, Debug)]
 pub struct Engine {}
 
 impl Engine {
+    /// Starts to load a model, in the background.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "until the worker exists")]
+    pub fn open(_settings: ModelSettings, _observer: Arc<dyn Observer>) -> Self {
+        Self {}
+    }
+
     /// Submits a conversation. Never waits: the queue takes it or refuses.
     ///
     /// # Errors

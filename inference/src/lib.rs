@@ -7,5 +7,6 @@
 //! it is made. The crate knows neither HTTP nor MCP.
 
 pub mod chat;
+pub mod device;
 pub mod engine;
 pub mod settings;
