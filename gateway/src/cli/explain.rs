@@ -80,6 +80,9 @@ fn strangers(config: &Config, args: &ExplainArgs) -> String {
         let keys = config.auth.api_keys.iter().flat_map(|settings| &settings.keys);
         stranger("API key", name, keys.map(|key| key.name.as_str()).collect());
     }
+    if config.models.iter().any(|model| *model.name == args.tool) {
+        return remarks;
+    }
     let upstream = split_name(&args.tool, &config.separator).map_or(args.tool.as_str(), |(upstream, _)| upstream);
     stranger("upstream", upstream, config.upstreams.iter().map(|upstream| &*upstream.name).collect());
     remarks
