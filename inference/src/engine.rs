@@ -116,7 +116,6 @@ pub struct Engine {}
 impl Engine {
     /// Starts to load a model, in the background.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "until the worker exists")]
     pub fn open(_settings: ModelSettings, _observer: Arc<dyn Observer>) -> Self {
         Self {}
     }
