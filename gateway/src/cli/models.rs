@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_runs_where_is_told_to_people() {
-        let adapter = Adapter { name: "llvmpipe".into(), kind: "software".into(), backend: "vulkan".into() };
+        let adapter = Adapter { name: "llvmpipe".into(), kind: "software", backend: "vulkan".into() };
         let told = text(&surveyed(), &[adapter]);
         assert_eq!(
             told,

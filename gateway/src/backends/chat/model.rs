@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,9 @@ use portcullis_inference::engine::{ChatError, Description, Engine, State};
 use portcullis_inference::settings as inference;
 
 use crate::backends::settings::{ModelDevice, ModelSettings, ModelSource, Quantization};
+
+/// How long a model may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The pieces of one answer as they are made. Dropped, no more are made.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<ChatEvent, ChatError>> + Send>>;
@@ -24,6 +28,9 @@ pub(super) trait Model: Send + Sync + fmt::Debug {
 
     /// What was loaded, or why nothing was, once that is known.
     fn loaded(&self) -> BoxFuture<'_, Result<Description, String>>;
+
+    /// Ends what it does and waits for that, a moment at most. Blocks.
+    fn end(&self);
 }
 
 impl Model for Engine {
@@ -47,6 +54,12 @@ impl Model for Engine {
                 State::Loading { .. } | State::Stopped => Err("it was ended before it was loaded".to_owned()),
             }
         })
+    }
+
+    fn end(&self) {
+        if !self.shutdown(END_PATIENCE) {
+            tracing::warn!("a model did not end in time");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -35,6 +36,7 @@ struct Script {
     open: Arc<()>,
     ready: Mutex<Option<Result<Description, String>>>,
     loaded: Notify,
+    ended: Arc<AtomicBool>,
 }
 
 impl Script {
@@ -97,6 +99,10 @@ impl Model for Script {
                 self.loaded.notified().await;
             }
         })
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 }
 
@@ -334,15 +340,22 @@ async fn while_a_changed_model_loads_the_last_good_one_answers() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_closed_refuses_and_is_let_go() {
-    let model = Script::of([]);
-    let (chat, _) = chat(&model, None);
-    chat.settled().await;
-    chat.close().await;
-    assert_eq!(ask(&chat, asking(None)).await.unwrap_err(), Rejection::ModelUnavailable);
-    // The task that tended it ends when it is next looked at.
-    while Arc::strong_count(&model) > 1 {
-        tokio::task::yield_now().await;
+async fn a_model_that_is_closed_refuses_and_is_ended_unless_another_has_it() {
+    for is_shared in [true, false] {
+        let model = Script::of([]);
+        let ended = Arc::clone(&model.ended);
+        let (chat, _) = chat(&model, None);
+        chat.settled().await;
+        // Ours, the tool's, and until it has ended that of the task that tended it.
+        while Arc::strong_count(&model) > 2 {
+            tokio::task::yield_now().await;
+        }
+        let successors = is_shared.then(|| chat.ready());
+        drop(model);
+        chat.close().await;
+        assert_eq!(ask(&chat, asking(None)).await.unwrap_err(), Rejection::ModelUnavailable);
+        assert_eq!(ended.load(Ordering::Relaxed), !is_shared);
+        drop(successors);
     }
 }
 

@@ -64,7 +64,7 @@ impl Writer {
                 }
                 events.extend(self.chunk(&json!({}), Some(&result.said.finish_reason)));
                 if self.includes_usage {
-                    events.extend(self.event_with(json!([]), result.usage()));
+                    events.extend(self.event_with(&json!([]), &result.usage()));
                 }
                 events.extend_from_slice(DONE);
                 events.into()
@@ -74,10 +74,10 @@ impl Writer {
 
     fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> Bytes {
         let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
-        self.event_with(json!([choice]), Value::Null)
+        self.event_with(&json!([choice]), &Value::Null)
     }
 
-    fn event_with(&self, choices: Value, usage: Value) -> Bytes {
+    fn event_with(&self, choices: &Value, usage: &Value) -> Bytes {
         let mut chunk = json!({
             "id": self.facts.id,
             "object": "chat.completion.chunk",
@@ -87,7 +87,7 @@ impl Writer {
         });
         // A client that asked for usage looks for the member in each chunk.
         if self.includes_usage {
-            chunk["usage"] = usage;
+            chunk["usage"] = usage.clone();
         }
         event(chunk.to_string().as_bytes())
     }

@@ -23,9 +23,12 @@ const RENAMED: [(&str, &str); 9] = [
     ("stop", "stop"),
 ];
 
+/// Whether a value asks for what is the case anyway.
+type IsTheCase = fn(&Value) -> bool;
+
 /// Members that ask for what is not served, unless they say what is the case
 /// anyway.
-const UNSERVED: [(&str, fn(&Value) -> bool); 14] = [
+const UNSERVED: [(&str, IsTheCase); 14] = [
     ("n", |value| *value == 1),
     ("tools", is_empty),
     ("tool_choice", |value| matches!(value.as_str(), Some("none" | "auto"))),
