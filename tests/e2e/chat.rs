@@ -173,11 +173,13 @@ fn several_models_are_several_tools_and_a_reload_brings_more() {
     let more = "models:\n  chat: {path: builtin}\n  other: {path: builtin, contextLength: 256}\n";
     gateway.home.configure(&standard(&[], more));
     wait_until("the other model", || gateway.metric("portcullis_model_up", &[("model", "other")]) == 1.0);
-    assert_eq!(gateway.client().tools(), ["chat", "other"]);
+    wait_until("its tool", || gateway.client().tools() == ["chat", "other"]);
     assert_eq!(loaded(&gateway), 2, "the one that was there is not loaded again");
     gateway.home.configure(&standard(&[], "models:\n  other: {path: builtin, contextLength: 256}\n"));
     wait_until("the first to go", || gateway.client().tools() == ["other"]);
-    assert!(!gateway.admin_get("/metrics").text().contains("portcullis_model_up{model=\"chat\"}"));
+    wait_until("its metrics to go", || {
+        !gateway.admin_get("/metrics").text().contains("portcullis_model_up{model=\"chat\"}")
+    });
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_model_that_cannot_be_loaded_takes_nobody_else_down() {
     assert_eq!(gateway.client().call("up__echo", &json!({})).status, 200);
     assert_eq!(gateway.metric("portcullis_model_up", &[("model", "chat")]), 0.0);
     let told =
-        |line: &Value| line["level"] == "ERROR" && line["reason"].as_str().is_some_and(|why| why.contains("abacus"));
+        |line: &Value| line["level"] == "error" && line["reason"].as_str().is_some_and(|why| why.contains("abacus"));
     assert!(gateway.log.find(told).is_some(), "{}", gateway.log.text());
 }
 
