@@ -168,13 +168,14 @@ fn what_a_model_does_is_counted() {
 fn several_models_are_several_tools_and_a_reload_brings_more() {
     let gateway = Gateway::over_with(&[], "models:\n  chat: {path: builtin}\n");
     result(&gateway.client(), &question("hello"));
-    let loaded = |gateway: &Gateway| gateway.log.text().matches("the model is ready").count();
-    assert_eq!(loaded(&gateway), 1);
+    let loaded = || gateway.log.text().matches("the model is ready").count();
+    wait_until("its line", || loaded() == 1);
     let more = "models:\n  chat: {path: builtin}\n  other: {path: builtin, contextLength: 256}\n";
     gateway.home.configure(&standard(&[], more));
     wait_until("the other model", || gateway.metric("portcullis_model_up", &[("model", "other")]) == 1.0);
     wait_until("its tool", || gateway.client().tools() == ["chat", "other"]);
-    assert_eq!(loaded(&gateway), 2, "the one that was there is not loaded again");
+    wait_until("the other's line", || loaded() > 1);
+    assert_eq!(loaded(), 2, "the one that was there is not loaded again");
     gateway.home.configure(&standard(&[], "models:\n  other: {path: builtin, contextLength: 256}\n"));
     wait_until("the first to go", || gateway.client().tools() == ["other"]);
     wait_until("its metrics to go", || {
