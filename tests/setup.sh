@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what the black-box tests run against: the real MCP servers and
-# clients and the token issuer. Needs root only where a Debian package is
-# missing. Everything else lands in tests/.cache and tests/peers/node, both
-# ignored by git. Safe to run again; quick when there is nothing to do.
+# Installs what the tests run against: the real MCP servers and clients, the
+# token issuer, and small checkpoints for the model. Needs root only where a
+# Debian package is missing. Everything else lands in tests/.cache and
+# tests/peers/node, both ignored by git. Safe to run again; quick when there is
+# nothing to do.
 set -eu
 cd "$(dirname "$0")"
 
@@ -44,3 +45,6 @@ if ! fresh peers/node/node_modules/.installed "$wish"; then
     peers/node/node_modules/node/bin/node --version >/dev/null
     printf '%s' "$wish" >peers/node/node_modules/.installed
 fi
+
+# Checkpoints for the model's own tests.
+../inference/tests/reference/setup.sh

@@ -1,8 +1,20 @@
-//! What computes.
+//! Where a model runs: the only file that names Burn's backends.
+
+use burn::tensor::Device;
+
+use crate::settings::DeviceChoice;
 
 /// What kind of hardware an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdapterKind {
+    /// A card with memory of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU handed to a virtual machine.
+    Virtual,
+    /// A program that computes on the processor what a GPU would.
+    Software,
     /// What does not say what it is.
     Other,
 }
@@ -11,23 +23,260 @@ impl AdapterKind {
     /// One word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        "other"
+        match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Software => "software",
+            Self::Other => "other",
+        }
     }
 }
 
-/// An adapter that WGPU finds.
+/// Something that WGPU can compute on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adapter {
     /// Its own name: `NVIDIA H200`.
     pub name: String,
     /// What kind of hardware it is.
     pub kind: AdapterKind,
-    /// Through what it is reached: `vulkan`, `metal`, `dx12`, `gl`.
+    /// The graphics interface it is reached through: `vulkan`, `metal`, `dx12`.
     pub backend: String,
+    /// Its place among those of the same kind and interface.
+    index: usize,
 }
 
-/// Every adapter there is, software ones too.
+/// Why there is no device to run on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// A GPU is asked for, and there is none.
+    #[error("no GPU was found; adapters: {}", list(.0))]
+    NoGpu(Vec<Adapter>),
+    /// No adapter has this name.
+    #[error("no adapter's name contains {wanted:?}; adapters: {}", list(.found))]
+    NoSuchAdapter {
+        /// What it should contain.
+        wanted: String,
+        /// What there is.
+        found: Vec<Adapter>,
+    },
+    /// Built without what is asked for.
+    #[error("this build has no support for {0}")]
+    NotBuilt(&'static str),
+    /// The adapter is there and does not work.
+    #[error("the adapter {name:?} cannot be used: {reason}")]
+    Unusable {
+        /// Which.
+        name: String,
+        /// What its driver said.
+        reason: String,
+    },
+}
+
+/// A device to run on.
+#[derive(Clone, Debug)]
+pub(crate) struct Placement {
+    pub(crate) device: Device,
+    /// Its own name.
+    pub(crate) name: String,
+    /// What computes there.
+    pub(crate) backend: String,
+    /// Whether it is the processor itself, not an adapter.
+    pub(crate) host: bool,
+    /// Whether half precision is worth having: a real GPU that computes in it.
+    pub(crate) half: bool,
+}
+
+/// The adapters of this machine; none where the build has no GPU support.
 #[must_use]
 pub fn adapters() -> Vec<Adapter> {
-    Vec::new()
+    #[cfg(feature = "gpu")]
+    return wgpu::adapters();
+    #[cfg(not(feature = "gpu"))]
+    return Vec::new();
+}
+
+/// Finds what is asked for.
+///
+/// # Errors
+///
+/// If there is no such device, or it cannot be used.
+pub(crate) fn choose(choice: &DeviceChoice) -> Result<Placement, DeviceError> {
+    match choice {
+        DeviceChoice::Cpu => host(),
+        DeviceChoice::Auto => match best(adapters()) {
+            Some(adapter) => open(&adapter).or_else(|error| {
+                tracing::warn!(%error, "falling back to the CPU");
+                host()
+            }),
+            None => host(),
+        },
+        DeviceChoice::Gpu => {
+            let found = adapters();
+            best(found.clone()).ok_or(DeviceError::NoGpu(found)).and_then(|adapter| open(&adapter))
+        }
+        DeviceChoice::Adapter(name) => {
+            let found = adapters();
+            let wanted = name.to_lowercase();
+            found
+                .iter()
+                .find(|adapter| adapter.name.to_lowercase().contains(&wanted))
+                .cloned()
+                .ok_or_else(|| DeviceError::NoSuchAdapter { wanted: name.clone(), found })
+                .and_then(|adapter| open(&adapter))
+        }
+    }
+}
+
+/// The adapter to take where none is named: a card before what shares the
+/// processor's memory before what is virtual, and never software.
+fn best(adapters: Vec<Adapter>) -> Option<Adapter> {
+    let rank = |adapter: &Adapter| match adapter.kind {
+        AdapterKind::Discrete => Some(0),
+        AdapterKind::Integrated => Some(1),
+        AdapterKind::Virtual => Some(2),
+        AdapterKind::Software | AdapterKind::Other => None,
+    };
+    adapters.into_iter().filter(|adapter| rank(adapter).is_some()).min_by_key(rank)
+}
+
+#[cfg(feature = "cpu")]
+#[expect(clippy::unnecessary_wraps, reason = "builds without it have none")]
+fn host() -> Result<Placement, DeviceError> {
+    Ok(Placement { device: Device::flex(), name: processor(), backend: "flex".to_owned(), host: true, half: false })
+}
+
+#[cfg(not(feature = "cpu"))]
+fn host() -> Result<Placement, DeviceError> {
+    Err(DeviceError::NotBuilt("the CPU"))
+}
+
+/// The processor's own name, where the system tells it.
+#[cfg(feature = "cpu")]
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or_else(|| format!("CPU ({})", std::env::consts::ARCH), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(not(feature = "gpu"))]
+fn open(_adapter: &Adapter) -> Result<Placement, DeviceError> {
+    Err(DeviceError::NotBuilt("GPUs"))
+}
+
+#[cfg(feature = "gpu")]
+use wgpu::open;
+
+fn list(adapters: &[Adapter]) -> String {
+    if adapters.is_empty() {
+        return "none".to_owned();
+    }
+    let named = |adapter: &Adapter| format!("{} ({}, {})", adapter.name, adapter.kind.as_str(), adapter.backend);
+    adapters.iter().map(named).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(feature = "gpu")]
+mod wgpu {
+    use std::sync::{Mutex, PoisonError};
+
+    use burn::tensor::wgpu::{WgpuBackend, wgpu};
+    use burn::tensor::{DType, Device, DeviceKind};
+
+    use super::{Adapter, AdapterKind, DeviceError, Placement};
+
+    /// What WGPU reaches here: OpenGL is left out, which shows each adapter a
+    /// second time and computes worse.
+    const BACKENDS: [(wgpu::Backend, WgpuBackend, &str); 3] = [
+        (wgpu::Backend::Vulkan, WgpuBackend::Vulkan, "vulkan"),
+        (wgpu::Backend::Metal, WgpuBackend::Metal, "metal"),
+        (wgpu::Backend::Dx12, WgpuBackend::Dx12, "dx12"),
+    ];
+
+    /// What is open already: two models on one adapter share it. Held while
+    /// instances come and go, too, which not every Vulkan loader survives on
+    /// several threads at once.
+    static OPENED: Mutex<Vec<(Adapter, Device)>> = Mutex::new(Vec::new());
+
+    pub(super) fn adapters() -> Vec<Adapter> {
+        let _alone = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<Adapter> = Vec::new();
+        for (backend, _, name) in BACKENDS {
+            let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+                backends: backend.into(),
+                ..wgpu::InstanceDescriptor::new_without_display_handle()
+            });
+            for adapter in pollster::block_on(instance.enumerate_adapters(backend.into())) {
+                let info = adapter.get_info();
+                let kind = match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+                    wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+                    wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+                    wgpu::DeviceType::Cpu => AdapterKind::Software,
+                    wgpu::DeviceType::Other => AdapterKind::Other,
+                };
+                let index = found.iter().filter(|other| other.kind == kind && other.backend == name).count();
+                found.push(Adapter { name: info.name, kind, backend: name.to_owned(), index });
+            }
+        }
+        found
+    }
+
+    pub(super) fn open(adapter: &Adapter) -> Result<Placement, DeviceError> {
+        let unusable = |reason: String| DeviceError::Unusable { name: adapter.name.clone(), reason };
+        let kind = match adapter.kind {
+            AdapterKind::Discrete => DeviceKind::DiscreteGpu(adapter.index),
+            AdapterKind::Integrated => DeviceKind::IntegratedGpu(adapter.index),
+            AdapterKind::Virtual => DeviceKind::VirtualGpu(adapter.index),
+            AdapterKind::Software => DeviceKind::Cpu,
+            AdapterKind::Other => return Err(unusable("it does not say what it is".to_owned())),
+        };
+        let (_, api, _) = BACKENDS
+            .into_iter()
+            .find(|(_, _, name)| *name == adapter.backend)
+            .ok_or_else(|| unusable("its interface is not supported".to_owned()))?;
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = match opened.iter().find(|(known, _)| known == adapter) {
+            Some((_, device)) => device.clone(),
+            None => {
+                let options = Device::wgpu_options().device_kind(kind).graphics_api(api);
+                let device = options.init().map_err(|error| unusable(error.to_string()))?;
+                opened.push((adapter.clone(), device.clone()));
+                device
+            }
+        };
+        let supports_half = device.supports_dtype(DType::F16);
+        Ok(Placement {
+            device,
+            name: adapter.name.clone(),
+            backend: format!("wgpu ({})", adapter.backend),
+            host: false,
+            half: adapter.kind != AdapterKind::Software && supports_half,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Adapter, AdapterKind, best};
+
+    fn adapter(name: &str, kind: AdapterKind) -> Adapter {
+        Adapter { name: name.to_owned(), kind, backend: "vulkan".to_owned(), index: 0 }
+    }
+
+    #[test]
+    fn a_software_adapter_is_never_taken_by_itself() {
+        let found = vec![adapter("llvmpipe", AdapterKind::Software), adapter("odd", AdapterKind::Other)];
+        assert_eq!(best(found), None);
+    }
+
+    #[test]
+    fn a_card_comes_before_what_shares_memory() {
+        let found = vec![
+            adapter("llvmpipe", AdapterKind::Software),
+            adapter("UHD", AdapterKind::Integrated),
+            adapter("H200", AdapterKind::Discrete),
+        ];
+        assert_eq!(best(found).map(|found| found.name).as_deref(), Some("H200"));
+    }
 }

@@ -1,123 +1,90 @@
 //! One model at work: a bounded queue in front of the thread that owns it.
+//!
+//! A conversation is [submitted](Engine::submit) and waits in the queue in
+//! order of arrival. The *prompter*, a thread of its own, makes tokens of it.
+//! The *worker*, the one thread that ever touches the device, gives it a slot
+//! of the cache and computes it together with the others that have one. Its
+//! text comes back through a [`ChatStream`]. Callers never wait for a lock that
+//! is held while something is computed, and the worker never waits for a
+//! reader.
 
-mod forward;
+mod backoff;
+mod batch;
+mod chunk;
+mod conversation;
+mod error;
+pub(crate) mod forward;
+pub(crate) mod language;
+pub(crate) mod load;
 pub mod observer;
+mod pace;
+mod prompter;
+mod queue;
+mod sequence;
+mod shared;
+mod slots;
+mod state;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod worker;
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::observer::Observer;
-use crate::chat::{ChatEvent, ChatRequest};
+pub use error::ChatError;
+pub use state::{Description, State};
+pub use stream::ChatStream;
+
+use crate::chat::ChatRequest;
 use crate::settings::ModelSettings;
+use backoff::Backoff;
+use load::Load;
+use observer::Observer;
+use queue::Queue;
+use shared::Shared;
+use threads::Threads;
 
-/// Why a conversation is refused, or broke off.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChatError {
-    /// As many wait as may wait.
-    #[error("the model is busy: its queue is full")]
-    QueueFull {
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// The checkpoint is still being read, or the engine restarts.
-    #[error("the model is not ready yet")]
-    Loading,
-    /// The model could not be loaded, or the engine is shut down.
-    #[error("the model is not available")]
-    Unavailable,
-    /// The rendered prompt leaves no room for an answer.
-    #[error("the prompt has {prompt_tokens} tokens, and the context holds {context_length}")]
-    PromptTooLong {
-        /// Tokens of the prompt; where it was not worth counting, at least so many.
-        prompt_tokens: usize,
-        /// Tokens that prompt and answer may have together.
-        context_length: usize,
-    },
-    /// The model's chat template does not accept these messages. The text says
-    /// what it objects to; it is for the caller.
-    #[error("the model's chat template refuses the messages: {0}")]
-    Messages(String),
-    /// The deadline passed.
-    #[error("the answer took longer than it may")]
-    DeadlineExceeded,
-    /// The computation failed; the engine restarts.
-    #[error("the model failed")]
-    Failed,
-}
+/// Pauses between attempts to start a model again that keeps failing.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// What runs where, once it is loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// The model's family: `llama`, `qwen3`.
-    pub family: String,
-    /// How many weights it has.
-    pub parameters: u64,
-    /// The device's own name: `NVIDIA H200`, `AMD EPYC 7763`.
-    pub device: String,
-    /// What computes there: `flex`, `wgpu (vulkan)`.
-    pub backend: String,
-    /// `f32`, `f16`, `q8`, `q4`.
-    pub precision: String,
-    /// Bytes of weights on the device.
-    pub weight_bytes: u64,
-    /// Bytes of key-value cache on the device.
-    pub cache_bytes: u64,
-    /// Tokens of prompt and answer together.
-    pub context_length: usize,
-    /// Conversations computed at once.
-    pub max_concurrent: usize,
-}
-
-/// How far a model is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Being read, put on its device and warmed up.
-    Loading {
-        /// Bytes of weights read so far.
-        done_bytes: u64,
-        /// Bytes of weights in all.
-        total_bytes: u64,
-    },
-    /// Answers.
-    Ready(Description),
-    /// Cannot be loaded; the reason, for the operator.
-    Failed(String),
-    /// Shut down.
-    Stopped,
-}
-
-/// The answer to one request, as it is made. Dropping it stops the generation.
-#[derive(Debug)]
-pub struct ChatStream {}
-
-impl ChatStream {
-    /// The next piece; `None` after [`ChatEvent::Finished`] or an error.
-    #[expect(clippy::unused_async, reason = "until the worker exists")]
-    pub async fn next(&mut self) -> Option<Result<ChatEvent, ChatError>> {
-        None
-    }
-}
-
-/// What [`Engine::open`] would make of these settings. Reads the checkpoint's
-/// configuration and the headers of its weights and looks for the device;
-/// loads nothing.
-///
-/// # Errors
-///
-/// Why it cannot be loaded, for the operator.
-pub fn describe(_settings: &ModelSettings) -> Result<Description, String> {
-    Err("models cannot be loaded yet".to_owned())
-}
-
-/// A handle to one model; clones share it. The last one dropped ends the thread.
+/// A handle to one model; clones share it. The last one dropped ends the
+/// threads, and the conversations with [`ChatError::Unavailable`].
 #[derive(Clone, Debug)]
-pub struct Engine {}
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+// === impl Engine ===
 
 impl Engine {
-    /// Starts to load a model, in the background.
-    #[must_use]
-    pub fn open(_settings: ModelSettings, _observer: Arc<dyn Observer>) -> Self {
-        Self {}
+    /// Starts to load a model, and returns at once. `load` is called on the
+    /// thread that will own the model, and again after the model failed.
+    #[expect(dead_code, reason = "until a checkpoint becomes a model")]
+    pub(crate) fn start(settings: &ModelSettings, load: impl Load, observer: Arc<dyn Observer>) -> Self {
+        Self::start_with(settings, load, observer, BACKOFF)
+    }
+
+    fn start_with(
+        settings: &ModelSettings,
+        mut load: impl Load,
+        observer: Arc<dyn Observer>,
+        backoff: Backoff,
+    ) -> Self {
+        let queue = Arc::new(Queue::new(settings.max_queue, settings.max_concurrent, Arc::clone(&observer)));
+        let shared = Arc::new(Shared::new(settings.name.clone(), queue, observer));
+        let handle = Handle { shared, threads: Arc::default() };
+        handle.spawn("prompter", prompter::run);
+        handle.spawn("model", move |shared| worker::run(shared, &mut load, backoff));
+        Self { handle: Arc::new(handle) }
     }
 
     /// Submits a conversation. Never waits: the queue takes it or refuses.
@@ -127,24 +94,67 @@ impl Engine {
     /// [`ChatError::QueueFull`], [`ChatError::Loading`] or
     /// [`ChatError::Unavailable`]. What is wrong with the conversation itself is
     /// the stream's first item.
-    pub fn submit(&self, _request: ChatRequest) -> Result<ChatStream, ChatError> {
-        Err(ChatError::Unavailable)
-    }
-
-    /// Ends the threads; waits for that, but no longer than `patience`.
-    pub fn shutdown(&self, _patience: Duration) -> bool {
-        true
+    pub fn submit(&self, request: ChatRequest) -> Result<ChatStream, ChatError> {
+        match self.handle.shared.refusal() {
+            Some(refusal) => Err(refusal),
+            None => self.handle.shared.queue.submit(request),
+        }
     }
 
     /// How far the model is, now.
     #[must_use]
     pub fn state(&self) -> State {
-        State::Stopped
+        self.handle.shared.state()
     }
 
     /// Waits until the model is ready or has failed.
-    #[expect(clippy::unused_async, reason = "until the worker exists")]
     pub async fn loaded(&self) -> State {
-        State::Stopped
+        let mut states = self.handle.shared.watch();
+        let settled = states.wait_for(|state| !matches!(state, State::Loading { .. })).await;
+        // The sender is ours and lives as long as we do.
+        settled.map_or(State::Stopped, |state| state.clone())
+    }
+
+    /// Ends the threads, and all conversations with [`ChatError::Unavailable`];
+    /// waits for that, but no longer than `patience`. True if they have ended.
+    ///
+    /// Blocks its thread: not for asynchronous code. Dropping the last handle
+    /// does the same without waiting. A load that is under way is not
+    /// interrupted.
+    pub fn shutdown(&self, patience: Duration) -> bool {
+        self.handle.shared.close(State::Stopped);
+        self.handle.threads.wait(patience)
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Starts one of the two threads. Neither does without the other: whatever
+    /// ends one of them ends the engine.
+    fn spawn(&self, role: &'static str, body: impl FnOnce(&Shared) + Send + 'static) {
+        let shared = Arc::clone(&self.shared);
+        let name = format!("{role}-{}", shared.name);
+        let started = self.threads.spawn(name, move || {
+            if catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
+                tracing::error!(model = %shared.name, thread = role, "a thread of a model broke off");
+                shared.close(State::Failed("a thread of the model broke off".to_owned()));
+            }
+        });
+        if let Err(error) = started {
+            self.shared.close(State::Failed(format!("no thread could be started: {error}")));
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close(State::Stopped);
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("name", &self.shared.name).field("state", &self.shared.state()).finish()
     }
 }

@@ -6,7 +6,23 @@
 //! [`Engine`](engine::Engine): they submit [messages](chat) and receive text as
 //! it is made. The crate knows neither HTTP nor MCP.
 
+mod builtin;
 pub mod chat;
+pub mod checkpoint;
 pub mod device;
 pub mod engine;
+#[cfg(feature = "cpu")]
+mod kernels;
+mod language;
+mod load;
+mod model;
+mod open;
+mod prompt;
+mod sampling;
 pub mod settings;
+mod stop;
+mod template;
+mod text_stream;
+mod tokenizer;
+
+pub use open::describe;

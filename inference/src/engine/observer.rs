@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Hears of each event. Called on the engine's threads: must not block.
+/// Hears of each event. Called on the engine's threads and on those that submit
+/// and drop conversations: must not block, nor call the engine.
 pub trait Observer: Send + Sync + 'static {
     /// So many conversations are computed, and so many wait.
     fn requests(&self, running: usize, waiting: usize) {
@@ -25,7 +26,8 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (batch, took);
     }
 
-    /// An answer of so many tokens ended, so long after the request was submitted.
+    /// An answer ended or broke off after so many tokens, so long after the
+    /// request was submitted.
     fn finished(&self, tokens: usize, after: Duration) {
         let _ = (tokens, after);
     }

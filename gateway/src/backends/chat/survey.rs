@@ -22,7 +22,7 @@ pub struct Adapter {
 ///
 /// Why it cannot be loaded, for the operator.
 pub fn describe(settings: &ModelSettings) -> Result<Description, String> {
-    portcullis_inference::engine::describe(&model::settings(settings))
+    portcullis_inference::describe(&model::settings(settings))
 }
 
 /// Every adapter there is, software ones too.

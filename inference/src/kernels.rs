@@ -1,0 +1,54 @@
+//! What the decoder computes on the CPU by kernels of its own.
+//!
+//! A chat makes one token at a time, so every weight is read once for a handful
+//! of multiplications: the speed of memory decides. These kernels read weights
+//! once for all sequences of a batch, as they lie in memory, and never widen or
+//! copy a matrix. They know plain slices only; what they compute is
+//!
+//! - [`packed`]: rows times a matrix of `f32` or `bf16`,
+//! - [`quantized`]: rows times a matrix of eight or four bits,
+//! - [`dense`]: few rows times a matrix of `f32` by rows, as Burn has it,
+//! - [`attention`]: one new token of each sequence over its cache,
+//! - [`pointwise`]: the normalisation, rotation and gate between them.
+//!
+//! Vector instructions are chosen at run time, and there is a portable path for
+//! everything. A row's result is the same to the last bit whatever the number
+//! of threads and whatever else is in the batch; with quantised weights only
+//! while the batch is [small](quantized::MANY_ROWS).
+//!
+//! Work is shared out on the current thread pool of `rayon`. A caller that
+//! computes many of them in a row does so from inside the pool: otherwise each
+//! call hands over to the pool and sleeps.
+
+pub(crate) mod attention;
+pub(crate) mod dense;
+pub(crate) mod packed;
+pub(crate) mod pointwise;
+pub(crate) mod quantized;
+
+mod bands;
+mod exponential;
+mod panel;
+mod prefetch;
+
+/// What is multiplied: `[rows, inputs] · [inputs, outputs]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Rows of activations.
+    pub(crate) rows: usize,
+    /// Values of one row.
+    pub(crate) inputs: usize,
+    /// Columns of the weights, which are values of one row of the result.
+    pub(crate) outputs: usize,
+}
+
+impl Shape {
+    /// Panics when activations or results are not as long as they should be.
+    fn check(self, x: usize, y: usize) {
+        assert_eq!(x, self.rows * self.inputs, "activations are [rows, inputs]");
+        assert_eq!(y, self.rows * self.outputs, "results are [rows, outputs]");
+    }
+}
+
+#[cfg(test)]
+mod reference;

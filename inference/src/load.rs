@@ -1,0 +1,186 @@
+//! From a checkpoint's files to a decoder on its device.
+
+mod budget;
+mod weights;
+
+use burn::tensor::DType;
+
+use self::budget::Budget;
+use self::weights::Weights;
+use crate::checkpoint::{CheckpointError, Dtype, Files, ModelConfig, Tensors};
+use crate::device::{self, DeviceError, Placement};
+use crate::engine::Description;
+use crate::model::{Attention, Block, Cache, Decoder, FeedForward, Rotary};
+use crate::settings::{ModelSettings, Quantization};
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The files are not what they should be.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// There is nothing to run it on.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// More tokens are asked for than the model was made for.
+    #[error("a context of {wanted} tokens is asked for; the model was made for {most}")]
+    ContextTooLong {
+        /// What is configured.
+        wanted: usize,
+        /// What `config.json` says.
+        most: usize,
+    },
+    /// It does not fit; the arithmetic.
+    #[error("the model does not fit: {0}")]
+    DoesNotFit(String),
+}
+
+/// A model as it would be loaded; nothing of its weights is read yet.
+pub(crate) struct Plan {
+    tensors: Tensors,
+    placement: Placement,
+    dtype: DType,
+    /// What runs where.
+    pub(crate) description: Description,
+}
+
+/// Finds out whether a model can be loaded as `settings` say, and what that
+/// would come to.
+///
+/// # Errors
+///
+/// If the files, the device or the memory are not what the model needs.
+pub(crate) fn plan(files: &Files, config: &ModelConfig, settings: &ModelSettings) -> Result<Plan, LoadError> {
+    if settings.context_length > config.max_positions {
+        let (wanted, most) = (settings.context_length, config.max_positions);
+        return Err(LoadError::ContextTooLong { wanted, most });
+    }
+    let tensors = Tensors::open(files)?;
+    tensors.check(config)?;
+    let placement = device::choose(&settings.device)?;
+    let dtype = precision(config, &placement);
+    let budget = Budget::new(config, settings, dtype);
+    budget.check(&placement)?;
+    let description = Description {
+        family: config.family.as_str().to_owned(),
+        parameters: config.parameters(),
+        device: placement.name.clone(),
+        backend: placement.backend.clone(),
+        precision: match settings.quantization {
+            Quantization::None => dtype.name().to_owned(),
+            Quantization::Q8 => "q8".to_owned(),
+            Quantization::Q4 => "q4".to_owned(),
+        },
+        weight_bytes: budget.weight_bytes,
+        cache_bytes: budget.cache_bytes,
+        context_length: settings.context_length,
+        max_concurrent: settings.max_concurrent,
+    };
+    Ok(Plan { tensors, placement, dtype, description })
+}
+
+/// Loads a model as `settings` say; `progress` hears of bytes read, and of
+/// bytes in all.
+///
+/// # Errors
+///
+/// As [`plan`], and if a file is not what its header says.
+pub(crate) fn load(
+    files: &Files,
+    config: &ModelConfig,
+    settings: &ModelSettings,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Decoder, Description), LoadError> {
+    let plan = plan(files, config, settings)?;
+    let mut weights = Weights {
+        tensors: &plan.tensors,
+        placement: &plan.placement,
+        dtype: plan.dtype,
+        quantization: settings.quantization,
+        progress,
+        done_bytes: 0,
+        total_bytes: config.tensors().iter().map(|spec| plan.tensors.stored_bytes(&spec.name)).sum(),
+    };
+    let mut decoder = assemble(config, settings, &mut weights)?;
+    decoder.warm_up();
+    Ok((decoder, plan.description))
+}
+
+/// What activations and cache are kept in: half precision where a GPU has it
+/// and the checkpoint has no more, else single precision.
+fn precision(config: &ModelConfig, placement: &Placement) -> DType {
+    let halves = matches!(config.dtype, Some(Dtype::F16 | Dtype::BF16));
+    if halves && placement.half { DType::F16 } else { DType::F32 }
+}
+
+/// Builds the decoder from its weights.
+fn assemble(
+    config: &ModelConfig,
+    settings: &ModelSettings,
+    weights: &mut Weights<'_>,
+) -> Result<Decoder, CheckpointError> {
+    let (device, dtype) = (weights.placement.device.clone(), weights.dtype);
+    let (embedding, tied) = weights.embedding("model.embed_tokens", config)?;
+    let cache = [settings.max_concurrent, config.kv_heads, settings.context_length, config.head_dim];
+    let mut layers = Vec::with_capacity(config.layers);
+    for layer in 0..config.layers {
+        layers.push((block(config, settings, layer, weights)?, Cache::new(cache, &device, dtype)));
+    }
+    let norm = weights.norm("model.norm", config)?;
+    let head = match tied {
+        Some(tied) => tied,
+        None => weights.projection(&["lm_head".to_owned()], config.hidden_size)?,
+    };
+    let (frequencies, magnitude) = config.rope.inverse_frequencies(config.head_dim);
+    Ok(Decoder {
+        row_by_row: weights.placement.host,
+        dtype,
+        embedding,
+        layers,
+        norm,
+        head,
+        rotary: Rotary::new(&frequencies, magnitude, settings.context_length, &device, dtype),
+        slots: settings.max_concurrent,
+        context_length: settings.context_length,
+        device,
+    })
+}
+
+fn block(
+    config: &ModelConfig,
+    settings: &ModelSettings,
+    layer: usize,
+    weights: &mut Weights<'_>,
+) -> Result<Block, CheckpointError> {
+    let name = |part: &str| format!("model.layers.{layer}.{part}");
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let queries = config.heads * config.head_dim;
+    let qkv = [name("self_attn.q_proj"), name("self_attn.k_proj"), name("self_attn.v_proj")];
+    let gate_up = [name("mlp.gate_proj"), name("mlp.up_proj")];
+    let qk_norm = match config.qk_norm {
+        true => {
+            let query_norm = weights.norm(&name("self_attn.q_norm"), config)?;
+            Some((query_norm, weights.norm(&name("self_attn.k_norm"), config)?))
+        }
+        false => None,
+    };
+    Ok(Block {
+        attention_norm: weights.norm(&name("input_layernorm"), config)?,
+        attention: Attention {
+            qkv: weights.linear(&qkv, hidden, config.qkv_bias)?,
+            output: weights.linear(&[name("self_attn.o_proj")], queries, config.output_bias)?,
+            qk_norm,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            // A window as long as the whole context hides nothing.
+            window: config.window(layer).filter(|window| *window < settings.context_length),
+        },
+        feed_forward_norm: weights.norm(&name("post_attention_layernorm"), config)?,
+        feed_forward: FeedForward {
+            gate_up: weights.linear(&gate_up, hidden, config.mlp_bias)?,
+            down: weights.linear(&[name("mlp.down_proj")], inner, config.mlp_bias)?,
+        },
+    })
+}
+

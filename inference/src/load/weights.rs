@@ -1,0 +1,171 @@
+//! Reads weights one part at a time and puts them where they are computed with.
+
+#[cfg(feature = "cpu")]
+use std::sync::Arc;
+
+use burn::tensor::quantization::{QuantScheme, QuantValue, ScaleDtype};
+use burn::tensor::{DType, Tensor, TensorData};
+
+#[cfg(feature = "cpu")]
+use crate::checkpoint::Dtype;
+use crate::checkpoint::{CheckpointError, ModelConfig, Tensors};
+use crate::device::Placement;
+#[cfg(feature = "cpu")]
+use crate::kernels::{packed::Packed, quantized::Quantized};
+#[cfg(feature = "cpu")]
+use crate::model::HostMatrix;
+use crate::model::{Embedding, Linear, Matrix, RmsNorm};
+use crate::settings::Quantization;
+
+/// Weights on their way.
+pub(super) struct Weights<'a> {
+    pub(super) tensors: &'a Tensors,
+    pub(super) placement: &'a Placement,
+    /// Of what is not quantised.
+    pub(super) dtype: DType,
+    pub(super) quantization: Quantization,
+    /// Hears of bytes read, and of bytes in all.
+    pub(super) progress: &'a mut dyn FnMut(u64, u64),
+    pub(super) done_bytes: u64,
+    pub(super) total_bytes: u64,
+}
+
+impl Weights<'_> {
+    /// The table of embeddings, and the output projection where it is the
+    /// same matrix.
+    pub(super) fn embedding(
+        &mut self,
+        name: &str,
+        config: &ModelConfig,
+    ) -> Result<(Embedding, Option<Matrix>), CheckpointError> {
+        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
+        let name = format!("{name}.weight");
+        let rows = self.read(&name)?;
+        #[cfg(feature = "cpu")]
+        if self.placement.host {
+            let matrix = Arc::new(self.host_matrix(&rows, hidden, vocabulary, self.brain(&[&name])));
+            let head = config.tied_embeddings.then(|| Matrix::Host(Arc::clone(&matrix)));
+            return Ok((Embedding::Host(matrix), head));
+        }
+        let table = self.tensor(rows, [vocabulary, hidden]);
+        let head = config.tied_embeddings.then(|| Matrix::Device(table.clone().transpose()));
+        Ok((Embedding::Device(table), head))
+    }
+
+    /// Of any number of features.
+    pub(super) fn norm(&mut self, name: &str, config: &ModelConfig) -> Result<RmsNorm, CheckpointError> {
+        let values = self.read(&format!("{name}.weight"))?;
+        Ok(RmsNorm::new(self.vector(values), config.norm_eps))
+    }
+
+    /// Several projections of the same input, beside each other.
+    pub(super) fn linear(
+        &mut self,
+        names: &[String],
+        input: usize,
+        biased: bool,
+    ) -> Result<Linear, CheckpointError> {
+        let mut bias = Vec::new();
+        if biased {
+            for name in names {
+                bias.append(&mut self.read(&format!("{name}.bias"))?);
+            }
+        }
+        let bias = biased.then(|| self.vector(bias));
+        Ok(Linear::new(self.projection(names, input)?, bias))
+    }
+
+    /// As [`linear`](Self::linear), without biases.
+    pub(super) fn projection(&mut self, names: &[String], input: usize) -> Result<Matrix, CheckpointError> {
+        let names: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
+        let mut rows = Vec::new();
+        for name in &names {
+            rows.append(&mut self.read(name)?);
+        }
+        let output = rows.len() / input;
+        #[cfg(feature = "cpu")]
+        if self.placement.host {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            return Ok(Matrix::Host(Arc::new(self.host_matrix(&rows, input, output, self.brain(&names)))));
+        }
+        let Some(scheme) = scheme(self.quantization) else {
+            return Ok(Matrix::Device(self.tensor(transpose(&rows, output, input), [input, output])));
+        };
+        // Blocks run along the inputs, as on the CPU.
+        Ok(Matrix::Device(self.tensor(rows, [output, input]).quantize_dynamic(&scheme).transpose()))
+    }
+
+    /// Whether all these are stored as brain floats, which lose nothing when
+    /// they are kept so.
+    #[cfg(feature = "cpu")]
+    fn brain(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.tensors.dtype(name) == Some(Dtype::BF16))
+    }
+
+    /// From rows `[out, in]`, as files have them.
+    #[cfg(feature = "cpu")]
+    fn host_matrix(&self, rows: &[f32], input: usize, output: usize, brain: bool) -> HostMatrix {
+        let weight = |k: usize, n: usize| rows[n * input + k];
+        match self.quantization {
+            Quantization::Q8 => HostMatrix::Eight(Quantized::pack(input, output, weight)),
+            Quantization::Q4 => HostMatrix::Four(Quantized::pack(input, output, weight)),
+            Quantization::None if brain => HostMatrix::Brain(Packed::pack(input, output, weight)),
+            Quantization::None => HostMatrix::Single(Packed::pack(input, output, weight)),
+        }
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let values = self.tensors.read_f32(name)?;
+        self.done_bytes += self.tensors.stored_bytes(name);
+        // A tied embedding is read a second time.
+        (self.progress)(self.done_bytes.min(self.total_bytes), self.total_bytes);
+        Ok(values)
+    }
+
+    fn tensor(&self, values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values, shape), (&self.placement.device, self.dtype))
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Tensor<1> {
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), (&self.placement.device, self.dtype))
+    }
+}
+
+/// How Burn quantises for a device: symmetric, in blocks of 32.
+fn scheme(quantization: Quantization) -> Option<QuantScheme> {
+    let value = match quantization {
+        Quantization::None => return None,
+        Quantization::Q8 => QuantValue::Q8S,
+        Quantization::Q4 => QuantValue::Q4S,
+    };
+    Some(QuantScheme::default().with_value(value).per_block([32], ScaleDtype::F32))
+}
+
+/// `[rows, columns] → [columns, rows]`, in squares that fit the cache.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const SIDE: usize = 32;
+    let mut transposed = vec![0.0; values.len()];
+    for row in (0..rows).step_by(SIDE) {
+        for column in (0..columns).step_by(SIDE) {
+            for r in row..(row + SIDE).min(rows) {
+                for c in column..(column + SIDE).min(columns) {
+                    transposed[c * rows + r] = values[r * columns + c];
+                }
+            }
+        }
+    }
+    transposed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transpose;
+
+    #[test]
+    fn rows_become_columns() {
+        assert_eq!(transpose(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        let values: Vec<f32> = (0..70u16 * 41).map(f32::from).collect();
+        assert_eq!(transpose(&transpose(&values, 70, 41), 41, 70), values);
+    }
+}

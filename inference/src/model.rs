@@ -1,0 +1,178 @@
+//! The decoder-only transformer that every supported family is.
+//!
+//! Activations are `[rows, features]`: a row is one token, of one sequence
+//! during prefill, of as many sequences as there are rows during decode. What
+//! families differ in (biases, norms of queries and keys, windows, the rotary
+//! table) is data of the checkpoint's configuration, not a type of its own.
+
+mod attention;
+mod block;
+mod cache;
+mod embedding;
+mod feed_forward;
+#[cfg(feature = "cpu")]
+mod host;
+mod linear;
+mod mask;
+mod norm;
+mod rotary;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use self::attention::{Batch, Gathered, Run};
+use self::mask::Masks;
+use crate::engine::{Forward, Step};
+
+pub(crate) use self::attention::Attention;
+pub(crate) use self::block::Block;
+pub(crate) use self::cache::Cache;
+pub(crate) use self::embedding::Embedding;
+pub(crate) use self::feed_forward::FeedForward;
+#[cfg(feature = "cpu")]
+pub(crate) use self::host::HostMatrix;
+pub(crate) use self::linear::{Linear, Matrix};
+pub(crate) use self::norm::RmsNorm;
+pub(crate) use self::rotary::Rotary;
+
+/// Lengths of the cache that a device is asked to look at are multiples of
+/// this, so that it meets few different shapes.
+const LENGTH_STEP: usize = 64;
+
+/// The longest piece of a prompt that is computed at once while warming up.
+const WARM_UP_ROWS: usize = 256;
+
+/// A loaded model with room for the sequences it works on.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    pub(crate) device: Device,
+    /// Whether rows are computed one by one, where the cache lies, or all at
+    /// once, as a device far away wants it.
+    pub(crate) row_by_row: bool,
+    /// Of the activations.
+    pub(crate) dtype: DType,
+    pub(crate) embedding: Embedding,
+    /// The layers, each with its cache.
+    pub(crate) layers: Vec<(Block, Cache)>,
+    pub(crate) norm: RmsNorm,
+    /// `[hidden, vocabulary]`
+    pub(crate) head: Matrix,
+    pub(crate) rotary: Rotary,
+    pub(crate) slots: usize,
+    pub(crate) context_length: usize,
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// Computes once what will be computed often: devices compile and choose
+    /// their kernels at first use, and nobody should wait for that. What it
+    /// writes to the cache is overwritten before it is read.
+    pub(crate) fn warm_up(&mut self) {
+        if self.row_by_row {
+            return;
+        }
+        let mut rows = WARM_UP_ROWS.min(self.context_length);
+        while rows > 0 {
+            let _ = self.prefill(0, 0, &vec![0; rows], true);
+            rows /= 2;
+        }
+        for batch in 1..=self.slots {
+            for position in [0, self.context_length / 2, self.context_length - 1] {
+                let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
+                let _ = self.decode(&steps);
+            }
+        }
+    }
+
+    /// The logits of every row: `[rows, hidden] → rows × [vocabulary]`.
+    fn logits(&self, x: Tensor<2>) -> Vec<f32> {
+        let logits = self.head.forward(self.norm.forward(x));
+        let data = logits.into_data_as::<f32>();
+        data.try_to_vec().expect("the logits were asked for in this type")
+    }
+
+    fn integers(&self, values: Vec<i32>) -> Tensor<1, Int> {
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), (&self.device, DType::I32))
+    }
+
+    /// The windows among the layers.
+    fn windows(&self) -> Vec<Option<usize>> {
+        self.layers.iter().map(|(block, _)| block.attention.window).collect()
+    }
+
+    /// Queries that share a key head, and the key heads.
+    fn grouping(&self) -> (usize, usize) {
+        self.layers.first().map_or((1, 1), |(block, _)| {
+            let attention = &block.attention;
+            (attention.heads / attention.kv_heads, attention.kv_heads)
+        })
+    }
+
+    fn batch(&self, steps: &[Step]) -> Batch {
+        let positions: Vec<usize> = steps.iter().map(|step| step.position).collect();
+        let rotary = self.rotary.select(&self.integers(positions.iter().map(|p| integer(*p)).collect()));
+        let gathered = (!self.row_by_row).then(|| {
+            let (group, kv_heads) = self.grouping();
+            let furthest = positions.iter().max().map_or(0, |position| position + 1);
+            let length = furthest.next_multiple_of(LENGTH_STEP).min(self.context_length);
+            let coordinates = steps
+                .iter()
+                .flat_map(|step| (0..kv_heads).flat_map(|head| [step.slot, head, step.position]))
+                .map(integer)
+                .collect();
+            Gathered {
+                length,
+                slots: self.integers(steps.iter().map(|step| integer(step.slot)).collect()),
+                coordinates: self.integers(coordinates).reshape([steps.len(), kv_heads, 3]),
+                masks: Masks::rows(&self.windows(), group, &positions, length, &self.device),
+            }
+        });
+        Batch { steps: steps.to_vec(), rotary, gathered }
+    }
+}
+
+impl Forward for Decoder {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn context_length(&self) -> usize {
+        self.context_length
+    }
+
+    fn prefill(&mut self, slot: usize, start: usize, tokens: &[u32], wanted: bool) -> Option<Vec<f32>> {
+        let rows = tokens.len();
+        let run = Run {
+            slot,
+            start,
+            rotary: self.rotary.range(start..start + rows),
+            masks: Masks::run(&self.windows(), self.grouping().0, start, rows, &self.device),
+        };
+        let mut x = self.embedding.forward(tokens, &self.device, self.dtype);
+        for (block, cache) in &mut self.layers {
+            x = block.prefill(x, cache, &run);
+        }
+        wanted.then(|| self.logits(x.slice([rows - 1..rows])))
+    }
+
+    fn decode(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
+        let batch = self.batch(steps);
+        let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
+        let mut x = self.embedding.forward(&tokens, &self.device, self.dtype);
+        for (block, cache) in &mut self.layers {
+            x = block.decode(x, cache, &batch);
+        }
+        let logits = self.logits(x);
+        let vocabulary = logits.len() / steps.len();
+        logits.chunks(vocabulary).map(<[f32]>::to_vec).collect()
+    }
+}
+
+/// Slots, positions and heads are far below what an index may be.
+fn integer(value: usize) -> i32 {
+    i32::try_from(value).expect("indices fit 31 bits")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Operations that the CPU computes by [kernels](crate::kernels) of our own,
+//! plugged in where Burn has a place for such.
+//!
+//! They exist for Burn's flex backend only; the decoder calls them on no other.
+
+use std::sync::Arc;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::FlexTensor;
+
+use crate::engine::Step;
+use crate::kernels::attention::{Attention, Query};
+use crate::kernels::packed::{Brain, Packed, Single};
+use crate::kernels::quantized::{Eight, Four, Quantized};
+
+/// A matrix as the kernels read it.
+#[derive(Debug)]
+pub(crate) enum HostMatrix {
+    /// Single precision.
+    Single(Packed<Single>),
+    /// Brain floats, as most checkpoints are published.
+    Brain(Packed<Brain>),
+    /// Eight bits.
+    Eight(Quantized<Eight>),
+    /// Four bits.
+    Four(Quantized<Four>),
+}
+
+/// What flex computes for the decoder.
+#[backend_extension(Flex)]
+pub(crate) trait HostOps: Backend {
+    /// `[rows, in] → [rows, out]`
+    fn multiply(x: FloatTensor<Self>, weight: Arc<HostMatrix>) -> FloatTensor<Self>;
+
+    /// Attention of one token for each of several sequences, over the cache
+    /// where it lies: `[rows, heads, head_dim] → [rows, heads · head_dim]`.
+    fn cached_attention(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        cached: FloatTensor<Self>,
+        rows: Arc<[Query]>,
+        window: Option<usize>,
+    ) -> FloatTensor<Self>;
+}
+
+// === impl HostMatrix ===
+
+impl HostMatrix {
+    /// `[rows, in] → [rows, out]`
+    pub(super) fn forward(self: &Arc<Self>, x: Tensor<2>) -> Tensor<2> {
+        Tensor::from_dispatch(Dispatch::multiply(x.into_dispatch(), Arc::clone(self)))
+    }
+
+    /// The weights of one output.
+    pub(super) fn row(&self, output: usize, weights: &mut Vec<f32>) {
+        let start = weights.len();
+        weights.resize(start + self.inputs(), 0.0);
+        let row = &mut weights[start..];
+        match self {
+            Self::Single(matrix) => matrix.widen(output, row),
+            Self::Brain(matrix) => matrix.widen(output, row),
+            Self::Eight(matrix) => matrix.widen(output, row),
+            Self::Four(matrix) => matrix.widen(output, row),
+        }
+    }
+
+    /// Values of a row that is multiplied.
+    pub(super) const fn inputs(&self) -> usize {
+        match self {
+            Self::Single(matrix) => matrix.inputs(),
+            Self::Brain(matrix) => matrix.inputs(),
+            Self::Eight(matrix) => matrix.inputs(),
+            Self::Four(matrix) => matrix.inputs(),
+        }
+    }
+
+    const fn outputs(&self) -> usize {
+        match self {
+            Self::Single(matrix) => matrix.outputs(),
+            Self::Brain(matrix) => matrix.outputs(),
+            Self::Eight(matrix) => matrix.outputs(),
+            Self::Four(matrix) => matrix.outputs(),
+        }
+    }
+
+    fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
+        match self {
+            Self::Single(matrix) => matrix.multiply(rows, x, y),
+            Self::Brain(matrix) => matrix.multiply(rows, x, y),
+            Self::Eight(matrix) => matrix.multiply(rows, x, y),
+            Self::Four(matrix) => matrix.multiply(rows, x, y),
+        }
+    }
+}
+
+// === impl HostOps ===
+
+impl HostOps for Flex {
+    fn multiply(x: FlexTensor, weight: Arc<HostMatrix>) -> FlexTensor {
+        let x = x.to_contiguous();
+        let rows = x.layout().shape()[0];
+        let mut y = vec![0.0; rows * weight.outputs()];
+        weight.multiply(rows, values(&x), &mut y);
+        tensor(y, rows, weight.outputs())
+    }
+
+    fn cached_attention(
+        queries: FlexTensor,
+        keys: FlexTensor,
+        cached: FlexTensor,
+        rows: Arc<[Query]>,
+        window: Option<usize>,
+    ) -> FlexTensor {
+        let queries = queries.to_contiguous();
+        let heads = queries.layout().shape()[1];
+        let shape = keys.layout().shape();
+        let (kv_heads, max, dim) = (shape[1], shape[2], shape[3]);
+        #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred values")]
+        let scale = (dim as f32).sqrt().recip();
+        let (keys, cached) = (values(&keys), values(&cached));
+        let layer = Attention { keys, values: cached, kv_heads, group: heads / kv_heads, max, dim, window, scale };
+        let mut context = vec![0.0; rows.len() * heads * dim];
+        layer.attend(&rows, values(&queries), &mut context);
+        tensor(context, rows.len(), heads * dim)
+    }
+}
+
+/// See [`HostOps::cached_attention`].
+pub(super) fn cached_attention(
+    queries: Tensor<3>,
+    (keys, values): (Tensor<4>, Tensor<4>),
+    steps: &[Step],
+    window: Option<usize>,
+) -> Tensor<2> {
+    let rows = steps.iter().map(|step| Query { slot: step.slot, length: step.position + 1 }).collect();
+    let (queries, keys, values) = (queries.into_dispatch(), keys.into_dispatch(), values.into_dispatch());
+    Tensor::from_dispatch(Dispatch::cached_attention(queries, keys, values, rows, window))
+}
+
+fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("contiguous, and in single precision on the CPU")
+}
+
+fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, [rows, columns]))
+}

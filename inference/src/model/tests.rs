@@ -1,0 +1,176 @@
+//! The decoder against reference numbers: tiny checkpoints of every family,
+//! made with transformers, and the logits they have there.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Decoder;
+use crate::checkpoint::{Files, ModelConfig};
+use crate::engine::{Forward, Step};
+use crate::load::load;
+use crate::settings::{DeviceChoice, ModelSettings, Quantization, Source};
+
+/// The largest difference from the reference that rounding explains.
+const TOLERANCE: f32 = 1e-3;
+
+/// Two sequences of different lengths, and how the model goes on.
+#[derive(Deserialize)]
+struct Reference {
+    sequences: Vec<Sequence>,
+}
+
+#[derive(Deserialize)]
+struct Sequence {
+    input_ids: Vec<u32>,
+    greedy: Vec<u32>,
+    /// After each token of the input: `[vocabulary]`.
+    #[serde(skip)]
+    logits: Vec<Vec<f32>>,
+}
+
+#[test]
+fn every_family_has_its_reference_logits_on_the_cpu() {
+    every_checkpoint(&DeviceChoice::Cpu);
+}
+
+#[test]
+#[cfg(feature = "gpu")]
+fn every_family_has_its_reference_logits_on_software_vulkan() {
+    every_checkpoint(&DeviceChoice::Adapter("llvmpipe".to_owned()));
+}
+
+fn every_checkpoint(device: &DeviceChoice) {
+    let mut directories: Vec<PathBuf> =
+        std::fs::read_dir(checkpoints()).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+    directories.retain(|path| path.join("reference.json").exists());
+    directories.sort();
+    assert!(directories.len() >= 10, "run tests/setup.sh: it makes the reference checkpoints");
+    for directory in directories {
+        let name = directory.display().to_string();
+        let mut decoder = decoder(&directory, device);
+        let reference = reference(&directory);
+        prefill_agrees(&name, &mut decoder, &reference);
+        chunks_agree(&name, &mut decoder, &reference);
+        batches_agree(&name, &mut decoder, &reference);
+        continuations_agree(&name, &mut decoder, &reference);
+    }
+}
+
+/// Whole prompts of several lengths, each in one computation.
+fn prefill_agrees(name: &str, decoder: &mut Decoder, reference: &Reference) {
+    for sequence in &reference.sequences {
+        let tokens = &sequence.input_ids;
+        for length in [1, 2, 9, tokens.len() / 2, tokens.len()] {
+            let logits = decoder.prefill(1, 0, &tokens[..length], true).expect("logits were wanted");
+            close(name, "prefill", &logits, &sequence.logits[length - 1]);
+        }
+    }
+}
+
+/// A prompt in pieces, some of them without logits.
+fn chunks_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+    for sequence in &reference.sequences {
+        for size in [1, 5, 16] {
+            let mut start = 0;
+            for (index, chunk) in sequence.input_ids.chunks(size).enumerate() {
+                let wanted = index % 3 != 1;
+                let logits = decoder.prefill(2, start, chunk, wanted);
+                assert_eq!(logits.is_some(), wanted);
+                start += chunk.len();
+                if let Some(logits) = logits {
+                    close(name, "chunks", &logits, &sequence.logits[start - 1]);
+                }
+            }
+        }
+    }
+}
+
+/// Token by token, sequences of different lengths beside each other, one of
+/// them joining late.
+fn batches_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+    let [first, second] = reference.sequences.as_slice() else { panic!("two sequences") };
+    let late = 7;
+    for position in 0..first.input_ids.len() {
+        let mut steps = vec![Step { slot: 3, position, token: first.input_ids[position] }];
+        let mut expected = vec![&first.logits[position]];
+        for (slot, delay) in [(0, 0), (2, late)] {
+            if let Some(at) = position.checked_sub(delay).filter(|at| *at < second.input_ids.len()) {
+                steps.push(Step { slot, position: at, token: second.input_ids[at] });
+                expected.push(&second.logits[at]);
+            }
+        }
+        let logits = decoder.decode(&steps);
+        assert_eq!(logits.len(), steps.len());
+        for (logits, expected) in logits.iter().zip(expected) {
+            close(name, "decode", logits, expected);
+        }
+    }
+}
+
+/// The likeliest token, again and again.
+fn continuations_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+    for sequence in &reference.sequences {
+        let mut logits = decoder.prefill(0, 0, &sequence.input_ids, true).expect("logits were wanted");
+        let mut made = Vec::new();
+        for position in sequence.input_ids.len().. {
+            let token = likeliest(&logits);
+            made.push(token);
+            if made.len() == sequence.greedy.len() {
+                break;
+            }
+            logits = decoder.decode(&[Step { slot: 0, position, token }]).remove(0);
+        }
+        assert_eq!(made, sequence.greedy, "{name}: the greedy continuation");
+    }
+}
+
+fn close(name: &str, way: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let error = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(error < TOLERANCE, "{name}: {way} is off by {error}");
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    u32::try_from(best.expect("not empty").0).expect("small")
+}
+
+fn decoder(directory: &Path, device: &DeviceChoice) -> Decoder {
+    let files = Files::directory(directory).expect("a directory");
+    let config = ModelConfig::read(&files).expect("a configuration");
+    let settings = ModelSettings {
+        name: "chat".to_owned(),
+        source: Source::Directory(directory.to_owned()),
+        device: device.clone(),
+        quantization: Quantization::None,
+        context_length: 128,
+        max_concurrent: 4,
+        max_queue: 4,
+    };
+    load(&files, &config, &settings, &mut |_, _| ()).expect("a model").0
+}
+
+fn reference(directory: &Path) -> Reference {
+    let text = std::fs::read(directory.join("reference.json")).expect("readable");
+    let mut reference: Reference = serde_json::from_slice(&text).expect("as the set-up writes it");
+    let bytes = std::fs::read(directory.join("reference.safetensors")).expect("readable");
+    let (header, data) = bytes.split_at(8);
+    let length = usize::try_from(u64::from_le_bytes(header.try_into().expect("eight"))).expect("small");
+    let (header, data) = data.split_at(length);
+    let header: serde_json::Value = serde_json::from_slice(header).expect("JSON");
+    for (index, sequence) in reference.sequences.iter_mut().enumerate() {
+        let entry = &header[format!("logits.{index}")];
+        assert_eq!(entry["dtype"], "F32");
+        let number = |value: &serde_json::Value| usize::try_from(value.as_u64().expect("a number")).expect("small");
+        let (from, to) = (number(&entry["data_offsets"][0]), number(&entry["data_offsets"][1]));
+        let values: Vec<f32> = data[from..to].as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        sequence.logits = values.chunks(number(&entry["shape"][1])).map(<[f32]>::to_vec).collect();
+        assert_eq!(sequence.logits.len(), sequence.input_ids.len());
+    }
+    reference
+}
+
+fn checkpoints() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/.cache/checkpoints")
+}

@@ -1,0 +1,72 @@
+//! From settings to an engine at work.
+
+use std::sync::Arc;
+
+use crate::checkpoint::{Files, Generation, ModelConfig};
+use crate::engine::observer::Observer;
+use crate::engine::{Description, Engine, Loaded, Progress};
+use crate::language::CheckpointLanguage;
+use crate::load::{load, plan};
+use crate::settings::{ModelSettings, Source};
+
+impl Engine {
+    /// Starts to load a model in the background, and returns at once.
+    #[must_use]
+    pub fn open(settings: ModelSettings, observer: Arc<dyn Observer>) -> Self {
+        let again = settings.clone();
+        Self::start(&settings, move |progress: Progress<'_>| open(&again, progress).map_err(describe_error), observer)
+    }
+}
+
+/// What [`Engine::open`] would make of these settings. Reads the checkpoint's
+/// configuration and the headers of its weights and looks for the device;
+/// loads nothing.
+///
+/// # Errors
+///
+/// Why it cannot be loaded, for the operator.
+pub fn describe(settings: &ModelSettings) -> Result<Description, String> {
+    let planned = || {
+        let files = files(settings)?;
+        let config = ModelConfig::read(&files)?;
+        language(&files, &config)?;
+        Ok(plan(&files, &config, settings)?.description)
+    };
+    planned().map_err(describe_error)
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn open(settings: &ModelSettings, progress: Progress<'_>) -> Result<Loaded, Failure> {
+    let files = files(settings)?;
+    let config = ModelConfig::read(&files)?;
+    // Cheap, and worth knowing before the weights are read.
+    let language = language(&files, &config)?;
+    let (decoder, description) = load(&files, &config, settings, progress)?;
+    Ok(Loaded { forward: Box::new(decoder), language: Arc::new(language), description })
+}
+
+fn language(files: &Files, config: &ModelConfig) -> Result<CheckpointLanguage, Failure> {
+    let generation = Generation::read(files, config)?;
+    Ok(CheckpointLanguage::read(files, &generation, config.vocab_size)?)
+}
+
+fn files(settings: &ModelSettings) -> Result<Files, Failure> {
+    match &settings.source {
+        Source::BuiltIn => Ok(crate::builtin::files()),
+        Source::Directory(path) => Ok(Files::directory(path)?),
+    }
+}
+
+/// An error and what caused it, in one line.
+#[expect(clippy::needless_pass_by_value, reason = "it ends here")]
+fn describe_error(error: Failure) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
