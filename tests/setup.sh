@@ -28,7 +28,7 @@ fresh() {
 }
 
 mkdir -p .cache
-for series in mcp-1 mcp-2; do
+for series in mcp-1 mcp-2 openai; do
     wish=$(cat "peers/python/$series.txt")
     fresh ".cache/$series/.installed" "$wish" && continue
     rm -rf ".cache/$series"

@@ -2,11 +2,12 @@
 //!
 //! A configuration becomes a `Generation`: a stack and the backends behind
 //! it. A reload builds the next one and swaps it in whole; what did not change
-//! (upstreams with their connections and processes, quotas, sessions, key
-//! sets) is carried over.
+//! (upstreams with their connections and processes, models as they are loaded,
+//! quotas, sessions, key sets) is carried over.
 
 mod assembly;
 mod generation;
+mod models;
 mod process;
 
 use std::io::Write as _;

@@ -1,6 +1,8 @@
 //! Whatever serves a tool: upstream MCP servers, and what lives in this process.
 
 pub mod answer;
+#[cfg(feature = "chat")]
+pub mod chat;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod test_backend;
@@ -11,6 +13,7 @@ pub mod upstream;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use foldhash::quality::RandomState;
 use futures_util::future::BoxFuture;
@@ -28,6 +31,12 @@ use tool::{Tool, ToolList, split_name};
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Its name in the configuration.
     fn name(&self) -> &Arc<str>;
+
+    /// Since when it is served, where it is a model that holds conversations
+    /// and its one tool bears its name; `None` for anything else.
+    fn model_since(&self) -> Option<SystemTime> {
+        None
+    }
 
     /// Its tools as last seen, without waiting; `None` while never seen.
     fn known_tools(&self) -> Option<Arc<ToolList>>;
@@ -102,6 +111,17 @@ impl Backends {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<dyn Backend>> {
         self.by_name.get(name)
+    }
+
+    /// The models that hold conversations, and since when each is served.
+    pub fn models(&self) -> impl Iterator<Item = (&Arc<str>, SystemTime)> {
+        self.all.iter().filter_map(|backend| Some((backend.name(), backend.model_since()?)))
+    }
+
+    /// Whether a model of this name holds conversations.
+    #[must_use]
+    pub fn has_model(&self, name: &str) -> bool {
+        self.named(name).is_some_and(|backend| backend.model_since().is_some())
     }
 
     /// The backend that a tool's full name points to: that before the first

@@ -7,8 +7,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use portcullis_policies::yaml::Fault;
 
 use self::audit::AuditCommand;
 use self::explain::ExplainArgs;
@@ -16,12 +18,15 @@ use self::keygen::KeygenArgs;
 use self::output::{Answer, Output};
 use self::schema::SchemaOf;
 use self::tools::ToolsCommand;
+use crate::config::{Config, NewKey};
 
 mod audit;
 pub mod banner;
 mod check;
 mod explain;
 mod keygen;
+#[cfg(feature = "chat")]
+mod models;
 mod output;
 mod schema;
 mod serve;
@@ -73,6 +78,8 @@ enum Question {
     /// Questions about audit logs.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Says what the configured models run on, and which adapters there are.
+    Models(ConfigArgs),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -118,8 +125,19 @@ fn answer(question: Question, output: Output) -> anyhow::Result<Answer> {
         Question::Schema { of } => Ok(schema::run(of)),
         Question::Tools(command) => tools::run(command, output),
         Question::Audit(command) => Ok(audit::run(&command, output)),
+        Question::Models(args) => models(&args, output),
         Question::Completions { shell } => Ok(completions(shell)),
     }
+}
+
+#[cfg(feature = "chat")]
+fn models(args: &ConfigArgs, output: Output) -> anyhow::Result<Answer> {
+    models::run(args, output)
+}
+
+#[cfg(not(feature = "chat"))]
+fn models(_: &ConfigArgs, _: Output) -> anyhow::Result<Answer> {
+    Ok(Answer::none("this program was built without models: build it with the feature `chat`", output::Exit::Failed))
 }
 
 fn completions(shell: Shell) -> Answer {
@@ -135,5 +153,17 @@ impl ConfigArgs {
     fn file(&self) -> Option<PathBuf> {
         let here = PathBuf::from("portcullis.yaml");
         self.config.clone().or_else(|| here.exists().then_some(here))
+    }
+
+    /// The configuration that is meant, or its faults.
+    ///
+    /// # Errors
+    ///
+    /// If there are no random numbers for the built-in default's key.
+    fn load(&self) -> anyhow::Result<Result<Config, Vec<Fault>>> {
+        Ok(match self.file() {
+            Some(path) => Config::load(&path),
+            None => Ok(Config::built_in(NewKey::generate().context("no random numbers for a key")?.sha256)),
+        })
     }
 }

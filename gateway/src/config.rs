@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::audit::AuditSettings;
 use crate::auth::AuthSettings;
-use crate::backends::settings::UpstreamSettings;
+use crate::backends::settings::{ModelSettings, UpstreamSettings};
 use crate::listener::TlsSettings;
 use crate::middleware::ip_allowlist::NetworkSettings;
 use crate::middleware::origin::WebOrigin;
@@ -36,6 +36,7 @@ mod key;
 mod lint;
 mod listening;
 mod load;
+mod models;
 mod place;
 mod policy_files;
 mod reloads;
@@ -72,6 +73,8 @@ pub struct Config {
     pub policies: Arc<PolicySet>,
     /// The MCP servers behind us, in the order of the file.
     pub upstreams: Vec<UpstreamSettings>,
+    /// The language models in this process, in the order of the file.
+    pub models: Vec<ModelSettings>,
     /// What upstreams state about how often their tools may be called: the
     /// upstream's name, and a limit over the names without its prefix.
     pub upstream_limits: Vec<(Arc<str>, Limit)>,

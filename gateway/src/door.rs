@@ -13,6 +13,10 @@ pub enum Door {
     RestTools,
     /// `/mcp/v1/tools/invoke` (also `v2`).
     RestInvoke,
+    /// `/v1/chat/completions`, as OpenAI has it.
+    ChatCompletions,
+    /// `/v1/models`, as OpenAI has it.
+    Models,
     /// `/.well-known/oauth-protected-resource` and what follows it (RFC 9728 §3.1).
     ResourceMetadata,
     /// The health paths.
@@ -40,6 +44,8 @@ impl Door {
             "/health" | "/healthz" | "/health/ready" | "/readyz" => Self::Health,
             "/mcp/v1/tools" | "/mcp/v2/tools" => Self::RestTools,
             "/mcp/v1/tools/invoke" | "/mcp/v2/tools/invoke" => Self::RestInvoke,
+            "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/models" => Self::Models,
             _ => {
                 if let Some(rest) = path.strip_prefix(RESOURCE_METADATA)
                     && (rest.is_empty() || rest.starts_with('/'))
@@ -62,6 +68,8 @@ impl Door {
             Self::Server(_) => "/servers/{name}/mcp",
             Self::RestTools => "/mcp/v1/tools",
             Self::RestInvoke => "/mcp/v1/tools/invoke",
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Models => "/v1/models",
             Self::ResourceMetadata => RESOURCE_METADATA,
             Self::Health => "/health",
             Self::Unknown => "other",
@@ -73,8 +81,8 @@ impl Door {
     pub const fn allow(&self) -> &'static str {
         match self {
             Self::Mcp | Self::Server(_) => "POST, DELETE",
-            Self::RestInvoke => "POST",
-            Self::RestTools => "GET",
+            Self::RestInvoke | Self::ChatCompletions => "POST",
+            Self::RestTools | Self::Models => "GET",
             Self::ResourceMetadata | Self::Health | Self::Unknown => "GET, HEAD",
         }
     }
@@ -93,6 +101,9 @@ mod tests {
             ("/servers/a/b/mcp", Door::Unknown),
             ("/servers/a\",scope=\"all/mcp", Door::Unknown),
             ("/mcp/v2/tools", Door::RestTools),
+            ("/v1/chat/completions", Door::ChatCompletions),
+            ("/v1/models", Door::Models),
+            ("/v1/completions", Door::Unknown),
             ("/.well-known/oauth-protected-resource/servers/crm/mcp", Door::ResourceMetadata),
             ("/.well-known/oauth-protected-resources", Door::Unknown),
             ("/readyz", Door::Health),

@@ -8,8 +8,8 @@
 //! caller is [authenticated](auth), and `decode` turns it from HTTP into one
 //! typed [MCP request](mcp). From there on policy and rate limit decide by
 //! principal and tool, and the [`router`] hands the call to a
-//! [backend](backends): an upstream MCP server or something that lives in
-//! this process. Answers travel back up as they arrive. Whatever refuses on
+//! [backend](backends): an upstream MCP server or a language model in this
+//! process. Answers travel back up as they arrive. Whatever refuses on
 //! the way says so with a [`Rejection`](rejection::Rejection), which becomes
 //! a status and a JSON-RPC code in one place, `middleware::respond`.
 //!

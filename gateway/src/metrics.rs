@@ -3,11 +3,17 @@
 //! Labels come from closed sets or from configuration, never from a caller's
 //! input: a tool that is not known counts as `tool_name="unknown"`.
 
+mod model;
+
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use self::model::ModelFamilies;
+pub use self::model::{ModelInfo, ModelMetrics};
 
 /// The `tool_name` of a call whose tool is not known.
 pub const UNKNOWN_TOOL: &str = "unknown";
@@ -62,6 +68,32 @@ pub struct Metrics {
     sessions: IntGauge,
     config_reloads: IntCounterVec,
     panics: IntCounterVec,
+    models: ModelFamilies,
+}
+
+/// Makes and registers families; that two share a name is a mistake here.
+struct Families<'a>(&'a Registry);
+
+// === impl Families ===
+
+impl Families<'_> {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+
+    fn registered<C: Collector + Clone + 'static>(&self, family: prometheus::Result<C>) -> C {
+        let family = family.expect("the family is well formed");
+        self.0.register(Box::new(family.clone())).expect("names are distinct");
+        family
+    }
 }
 
 // === impl Metrics ===
@@ -75,23 +107,15 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("the family is well formed");
-            registry.register(Box::new(vec.clone())).expect("names are distinct");
-            vec
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntGaugeVec::new(Opts::new(name, help), labels).expect("the family is well formed");
-            registry.register(Box::new(vec.clone())).expect("names are distinct");
-            vec
-        };
-        let tool_duration = HistogramVec::new(
-            HistogramOpts::new("mcp_tool_duration_seconds", "Time from a tool call's arrival to its answer's end.")
-                .buckets(DURATION_BUCKETS.to_vec()),
+        let families = Families(&registry);
+        let counter = |name, help, labels: &[&str]| families.counter(name, help, labels);
+        let gauge = |name, help, labels: &[&str]| families.gauge(name, help, labels);
+        let tool_duration = families.histogram(
+            "mcp_tool_duration_seconds",
+            "Time from a tool call's arrival to its answer's end.",
             &["tool_name", "upstream"],
-        )
-        .expect("the family is well formed");
-        registry.register(Box::new(tool_duration.clone())).expect("names are distinct");
+            DURATION_BUCKETS,
+        );
         let sessions =
             IntGauge::new("portcullis_sessions", "MCP sessions that are open.").expect("the family is well formed");
         registry.register(Box::new(sessions.clone())).expect("names are distinct");
@@ -134,6 +158,7 @@ impl Metrics {
             sessions,
             config_reloads: counter("portcullis_config_reloads_total", "Configuration reloads.", &["outcome"]),
             panics: counter("portcullis_panics_total", "Panics contained.", &["place"]),
+            models: ModelFamilies::register(&families),
             registry,
         }
     }
@@ -190,6 +215,12 @@ impl Metrics {
     /// A reload was taken (`success`) or refused (`failure`).
     pub fn config_reload(&self, taken: bool) {
         self.config_reloads.with_label_values(&[if taken { "success" } else { "failure" }]).inc();
+    }
+
+    /// What is counted of a model.
+    #[must_use]
+    pub const fn model<'a>(&'a self, model: &'a str) -> ModelMetrics<'a> {
+        ModelMetrics { families: &self.models, model }
     }
 
     /// A panic was contained.

@@ -4,6 +4,7 @@
 //! `middleware::respond` gives it a status, a JSON-RPC code and a message for
 //! the outside. What is inside (the cause, the rule) goes to the log alone.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,16 @@ pub enum Rejection {
         /// The name as the caller wrote it.
         tool: String,
     },
+    /// A member of a request in the form of OpenAI's is wrong, or asks for
+    /// what is not served.
+    BadParameter {
+        /// The member's name.
+        param: Cow<'static, str>,
+        /// What is wrong.
+        detail: Cow<'static, str>,
+        /// Whether it could be right somewhere else.
+        unsupported: bool,
+    },
     /// The arguments do not fit the tool's schema.
     BadArguments {
         /// Which argument, and why.
@@ -112,6 +123,19 @@ pub enum Rejection {
     ModelBusy {
         /// When it may.
         retry_after: Duration,
+    },
+    /// The model is still being loaded, or begins anew after it failed.
+    ModelLoading,
+    /// The model could not be loaded, or has gone.
+    ModelUnavailable,
+    /// The model failed in the midst of an answer.
+    ModelFailed,
+    /// The conversation leaves no room for an answer.
+    PromptTooLong {
+        /// Tokens of the conversation, or as many as were worth counting.
+        prompt_tokens: usize,
+        /// Tokens that it and its answer may have together.
+        context_length: usize,
     },
     /// The audit log cannot be written, so no call is made.
     AuditUnavailable,

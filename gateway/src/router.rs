@@ -44,6 +44,7 @@ impl Router {
                 backend.call(request, tool).await
             }
             Operation::ListTools => listing::list(&self.backends, &request).await,
+            Operation::ListModels => Ok(listing::models(&self.backends, &request)),
             Operation::Initialize => {
                 let answer = gateway::initialize(&self.sessions, &request)?;
                 self.metrics.sessions(self.sessions.len());

@@ -49,6 +49,21 @@ fn every_module_stands_on_one_floor() {
     assert_eq!(floors.keys().collect::<Vec<_>>(), declared);
 }
 
+/// The model's crate knows neither HTTP nor MCP, and nobody but the chat
+/// backend knows it: without it the rest is the same program.
+#[test]
+fn only_the_chat_backend_knows_the_models_crate() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&source, &mut files);
+    let knows = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("portcullis_inference");
+    let chat = source.join("backends/chat");
+    let (own, others): (Vec<_>, Vec<_>) =
+        files.into_iter().filter(knows).partition(|file| file.with_extension("").starts_with(&chat));
+    assert!(!own.is_empty());
+    assert_eq!(others, Vec::<PathBuf>::new());
+}
+
 #[test]
 fn imports_are_found_outside_tests_only() {
     let code = "use crate::body::Body;\n// crate::cli\nfn f() { crate::mcp::json::g() }\nuse crate::{door, auth::Key};\n\

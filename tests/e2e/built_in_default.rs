@@ -44,6 +44,16 @@ fn the_printed_curl_line_gets_an_answer_when_pasted() {
 }
 
 #[test]
+fn the_printed_line_for_the_model_gets_an_answer_when_pasted() {
+    let (_turn, gateway) = start();
+    let lines = printed(&gateway);
+    let line = lines.iter().find(|line| line.contains("/v1/chat/completions")).expect("a line for the model");
+    let pasted = shell(line);
+    assert_eq!(pasted.code, 0, "{}", pasted.stderr);
+    assert!(pasted.stdout.contains("\"chat.completion\""), "{}", pasted.stdout);
+}
+
+#[test]
 fn nobody_enters_without_the_printed_key() {
     let (_turn, gateway) = start();
     assert_eq!(Client::new(gateway.main).request("tools/list", &json!({})).status, 401);

@@ -115,7 +115,7 @@ fn completions_are_made_for_the_common_shells() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["serve", "check", "policy", "keygen", "schema", "tools", "audit"] {
+    for command in ["serve", "check", "policy", "keygen", "schema", "tools", "audit", "models"] {
         let finished = portcullis(Home::empty().path(), &[command, "--help"]);
         assert_eq!(finished.code, 0, "{finished:?}");
         assert!(finished.stdout.contains("Usage"), "{command}");

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod built_in_default;
+mod chat;
 mod commands;
 mod configuration;
 mod harness;

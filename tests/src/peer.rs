@@ -30,7 +30,8 @@ pub fn node() -> Command {
     command
 }
 
-/// The Python that has one line of the SDK: `mcp-1` or `mcp-2`.
+/// The Python that has one line of the SDK, `mcp-1` or `mcp-2`, or OpenAI's
+/// client: `openai`.
 pub fn python(series: &str) -> Command {
     let mut command = Command::new(installed(&format!(".cache/{series}/bin/python")));
     command.current_dir(tests_directory().join("peers/python"));

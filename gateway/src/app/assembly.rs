@@ -8,6 +8,7 @@ use http::HeaderValue;
 use portcullis_policies::Limit;
 
 use super::generation::{Generation, Upstreams};
+use super::models::Models;
 use crate::admin::Readiness;
 use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::Authenticator;
@@ -77,7 +78,9 @@ impl Assembly {
         // Last of what can fail: upstreams begin to work as soon as they are there.
         let upstreams = self.upstreams(config, last, &client)?;
         let separator: Arc<str> = config.separator.as_str().into();
+        let models = Models::start(&config.models, last.map(|last| &last.models), &self.metrics);
         let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
+        let in_order = in_order.chain(config.models.iter().filter_map(|model| models.backend(&model.name)));
         let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));
         let parts = Parts {
             metrics: Arc::clone(&self.metrics),
@@ -116,6 +119,7 @@ impl Assembly {
         Ok(Generation {
             stack: stack::build(parts),
             upstreams,
+            models,
             separator: config.separator.clone(),
             authenticator: (config.auth.clone(), authenticator),
             audit,
@@ -205,6 +209,7 @@ mod tests {
         let lines = LineQueue::start(Box::new(Sink::default()), settings.format);
         let assembly = Assembly::new(AccessLog::new(lines, settings));
         let mut config = Config::built_in([0; 32]);
+        config.models = Vec::new();
         let file = folder.path().join("audit.jsonl");
         config.audit = Some(AuditSettings { file: file.clone(), include_arguments: false });
         let first = assembly.generation(&config, None).unwrap();

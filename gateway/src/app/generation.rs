@@ -11,6 +11,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use super::models::Models;
 use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::{AuthSettings, Authenticator};
 use crate::backends::Backend;
@@ -24,6 +25,7 @@ pub(super) type Upstreams = HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend
 pub(super) struct Generation {
     pub(super) stack: Stack,
     pub(super) upstreams: Upstreams,
+    pub(super) models: Models,
     pub(super) separator: String,
     pub(super) authenticator: (AuthSettings, Arc<Authenticator>),
     pub(super) audit: Option<(AuditSettings, Arc<AuditLog>)>,
@@ -34,6 +36,15 @@ pub(super) struct Generation {
 /// Serves each request with the generation that is in force when it comes.
 #[derive(Clone)]
 pub(super) struct Current(pub(super) Arc<ArcSwap<Generation>>);
+
+// === impl Generation ===
+
+impl Generation {
+    /// Everything that serves calls.
+    pub(super) fn backends(&self) -> impl Iterator<Item = Arc<dyn Backend>> {
+        self.upstreams.values().map(|(_, backend)| Arc::clone(backend)).chain(self.models.backends())
+    }
+}
 
 // === impl Current ===
 

@@ -57,14 +57,23 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     }
     tokio::spawn(sweep(Arc::clone(&assembly)));
     tokio::spawn(hang_up(Arc::clone(&current)));
-    assembly.readiness.enter(Phase::Ready);
-    introduce(&source, addresses);
+    let starting = async {
+        let first = current.load_full();
+        // Calls are served meanwhile; whoever asks is sent none yet that a
+        // model would turn away.
+        first.models.settled().await;
+        drop(first);
+        assembly.readiness.enter(Phase::Ready);
+        introduce(&source, addresses);
+        std::future::pending::<()>().await;
+    };
 
-    let reloading = reload(Arc::clone(&assembly), Arc::clone(&current), &config, source);
+    let reloading = reload(Arc::clone(&assembly), Arc::clone(&current), &config, &source);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         failed = reloading => failed?,
+        () = starting => {}
     }
 
     tracing::info!("draining");
@@ -76,7 +85,8 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     drain.start();
     // They end within their own grace.
     let _ = tokio::join!(serving, serving_admin);
-    let closing = last.upstreams.values().map(|(_, backend)| backend.close());
+    let closing: Vec<_> = last.backends().collect();
+    let closing = closing.iter().map(|backend| backend.close());
     if tokio::time::timeout(CLOSE_TIMEOUT, futures_util::future::join_all(closing)).await.is_err() {
         tracing::warn!("an upstream did not end in time");
     }
@@ -103,10 +113,10 @@ async fn reload(
     assembly: Arc<Assembly>,
     current: Arc<ArcSwap<Generation>>,
     first: &Config,
-    source: Source,
+    source: &Source,
 ) -> anyhow::Result<()> {
     let Source::File(path) = source else { return std::future::pending().await };
-    let mut reloads = Reloads::of(path, first).context("changes of the configuration cannot be noticed")?;
+    let mut reloads = Reloads::of(path.clone(), first).context("changes of the configuration cannot be noticed")?;
     loop {
         let config = match reloads.next().await {
             Ok(config) => config,
@@ -166,16 +176,18 @@ fn warn_of_restart(first: &Config, now: &Config) {
     }
 }
 
-/// Closes the upstreams that the new generation does not have, once the calls
-/// that the last one began have had their time.
+/// Closes the upstreams and models that the new generation does not have, once
+/// the calls that the last one began have had their time.
 fn retire(assembly: &Assembly, last: &Generation, now: &Generation) {
     let drain_timeout = now.drain_timeout;
-    let is_kept = |old: &Arc<dyn Backend>| now.upstreams.values().any(|(_, new)| Arc::ptr_eq(old, new));
-    for (_, backend) in last.upstreams.values().filter(|(_, backend)| !is_kept(backend)) {
-        let backend = Arc::clone(backend);
+    let is_kept = |old: &Arc<dyn Backend>| now.backends().any(|new| Arc::ptr_eq(old, &new));
+    for backend in last.backends().filter(|backend| !is_kept(backend)) {
         backend.retire();
         if !now.upstreams.contains_key(backend.name()) {
             assembly.metrics.upstream_removed(backend.name());
+        }
+        if now.models.backend(backend.name()).is_none() {
+            assembly.metrics.model(backend.name()).removed();
         }
         tokio::spawn(async move {
             tokio::time::sleep(drain_timeout).await;

@@ -1,7 +1,11 @@
-//! What the configuration says of an upstream, once it is known to be right.
+//! What the configuration says of an upstream or a model, once it is known to
+//! be right.
 //!
 //! Settings compare, so that a reload keeps every upstream that did not
-//! change together with its connections, sessions and processes.
+//! change together with its connections, sessions and processes, and every
+//! such model as it was loaded.
+
+mod model;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +14,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
+pub use self::model::{ModelDevice, ModelSettings, ModelSource, Quantization};
 use crate::secret::Secret;
 
 /// One upstream MCP server.

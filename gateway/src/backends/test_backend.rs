@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
 pub(crate) struct TestBackend {
     name: Arc<str>,
     list: Result<Arc<ToolList>, UpstreamFailure>,
+    model_since: Option<SystemTime>,
     delay: Duration,
     answer: fn(&McpRequest) -> Result<Answer, Rejection>,
     /// The tools called, by their names at the upstream, as JSON.
@@ -37,6 +38,14 @@ impl TestBackend {
             naming.tool(&RawValue::from_string(definition).unwrap()).unwrap()
         });
         Self::of(name, Ok(Arc::new(ToolList::new(tools))))
+    }
+
+    /// A model, served since a minute after 1970 began.
+    pub(crate) fn model(name: &str) -> Self {
+        let definition = serde_json::json!({"name": name, "inputSchema": {"type": "object"}});
+        let tool = Tool::unprefixed(&name.into(), &definition).unwrap();
+        let model_since = Some(UNIX_EPOCH + Duration::from_secs(60));
+        Self { model_since, ..Self::of(name, Ok(Arc::new(ToolList::new([tool])))) }
     }
 
     /// A backend that cannot be reached.
@@ -58,6 +67,7 @@ impl TestBackend {
         Self {
             name: name.into(),
             list,
+            model_since: None,
             delay: Duration::ZERO,
             answer: |request| Ok(Answer::result(request.id_text(), "{}")),
             called: Mutex::default(),
@@ -84,6 +94,10 @@ impl fmt::Debug for TestBackend {
 impl Backend for TestBackend {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn model_since(&self) -> Option<SystemTime> {
+        self.model_since
     }
 
     fn known_tools(&self) -> Option<Arc<ToolList>> {

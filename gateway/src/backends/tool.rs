@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use http::HeaderValue;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::settings::ToolSelection;
@@ -50,6 +51,11 @@ struct Definition {
     short: String,
 }
 
+/// What should define a tool does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a tool's definition needs a name and an input schema")]
+pub struct NotADefinition;
+
 /// The tools of one upstream.
 #[derive(Debug, Default)]
 pub struct ToolList {
@@ -77,6 +83,30 @@ impl Tool {
     pub fn definition(&self, era: Era, short: bool) -> &str {
         let definition = self.legacy_definition.as_ref().filter(|_| era == Era::Legacy).unwrap_or(&self.definition);
         if short { &definition.short } else { &definition.full }
+    }
+
+    /// A tool of this process that bears no prefix. `definition` is one as
+    /// upstreams write them, under the same name.
+    ///
+    /// # Errors
+    ///
+    /// If it is no definition, which is a mistake of the caller.
+    pub fn unprefixed(name: &Arc<str>, definition: &Value) -> Result<Self, NotADefinition> {
+        let text = definition.to_string();
+        let schema = definition.get("inputSchema").ok_or(NotADefinition)?;
+        let mut quoted = String::with_capacity(name.len() + 2);
+        push_string(&mut quoted, name);
+        Ok(Self {
+            full_name: Arc::clone(name),
+            short_name: name.to_string(),
+            upstream_name: quoted,
+            upstream_name_header: mirror::encode(name),
+            upstream: Arc::clone(name),
+            mirrored: Vec::new(),
+            arguments: ArgumentsSchema::new(schema.to_string()),
+            definition: Definition::named(&text, name, name).ok_or(NotADefinition)?,
+            legacy_definition: None,
+        })
     }
 }
 

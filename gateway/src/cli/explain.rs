@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use anyhow::Context;
 use clap::Args;
 use portcullis_policies::yaml::closest;
 use portcullis_policies::{CallFacts, Principal, Target, parse_arguments};
@@ -13,7 +12,7 @@ use super::check::lines;
 use super::output::{Answer, Exit, Output};
 use crate::auth::AuthSettings;
 use crate::backends::tool::split_name;
-use crate::config::{Config, NewKey};
+use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -42,12 +41,9 @@ pub(super) struct ExplainArgs {
 
 /// Explains one decision.
 pub(super) fn run(args: &ExplainArgs, output: Output) -> anyhow::Result<Answer> {
-    let config = match args.config.file() {
-        Some(path) => match Config::load(&path) {
-            Ok(config) => config,
-            Err(faults) => return Ok(Answer::none(lines(&faults), Exit::Misconfigured)),
-        },
-        None => Config::built_in(NewKey::generate().context("no random numbers for a key")?.sha256),
+    let config = match args.config.load()? {
+        Ok(config) => config,
+        Err(faults) => return Ok(Answer::none(lines(&faults), Exit::Misconfigured)),
     };
     let arguments = match parse_arguments(args.args.as_bytes()) {
         Ok(arguments) => arguments,
@@ -79,6 +75,9 @@ fn strangers(config: &Config, args: &ExplainArgs) -> String {
     if let Some(name) = args.principal.strip_prefix("apiKey:") {
         let keys = config.auth.api_keys.iter().flat_map(|settings| &settings.keys);
         stranger("API key", name, keys.map(|key| key.name.as_str()).collect());
+    }
+    if config.models.iter().any(|model| *model.name == args.tool) {
+        return remarks;
     }
     let upstream = split_name(&args.tool, &config.separator).map_or(args.tool.as_str(), |(upstream, _)| upstream);
     stranger("upstream", upstream, config.upstreams.iter().map(|upstream| &*upstream.name).collect());

@@ -19,21 +19,28 @@ upstreams:
   demo: {builtin: demo}
 ";
 
+/// Where the program has models.
+const MODELS: &str = "\
+models:
+  chat: {path: builtin}
+";
+
 const POLICIES: &str = "\
 policies:
   - name: demo
     subjects: {roles: [demo]}
-    tools: {allow: [\"demo__*\"]}
+    tools: {allow: [\"demo__*\", chat]}
 ";
 
 // === impl Config ===
 
 impl Config {
     /// The built-in default, for the one API key whose SHA-256 this is: the
-    /// demonstration tools, on loopback only.
+    /// demonstration tools and the built-in model, on loopback only.
     #[must_use]
     pub fn built_in(key_sha256: [u8; 32]) -> Self {
-        let text = CONFIG.replace("DIGEST", &Sha256(key_sha256).write());
+        let models = if cfg!(feature = "chat") { MODELS } else { "" };
+        let text = CONFIG.replace("DIGEST", &Sha256(key_sha256).write()) + models;
         let read = |text: &str| Document::parse(text, "built-in").expect("the built-in default is well-formed");
         let (document, policies) = (read(&text), read(POLICIES));
         let mut files = Files::new();

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 use self::auth::AuthFile;
+use self::model::ModelFile;
 use self::upstream::UpstreamFile;
 use super::entries::Entries;
 use super::scalar::ByteSize;
@@ -21,6 +22,7 @@ use super::written::Written;
 use crate::middleware::origin::WebOrigin;
 
 pub(super) mod auth;
+pub(super) mod model;
 pub(super) mod upstream;
 
 /// The configuration of Portcullis.
@@ -52,6 +54,8 @@ pub(super) struct ConfigFile {
     pub(super) upstreams: Entries<UpstreamFile>,
     /// The same as `upstreams`: what an MCP client's file says can be pasted here.
     pub(super) mcp_servers: Entries<UpstreamFile>,
+    /// The language models in this process, by the names of their tools.
+    pub(super) models: Entries<ModelFile>,
     /// How tools are named towards clients.
     pub(super) naming: NamingFile,
     /// Logs.
@@ -190,6 +194,7 @@ impl Default for ConfigFile {
             policies: Vec::new(),
             upstreams: Entries::default(),
             mcp_servers: Entries::default(),
+            models: Entries::default(),
             naming: NamingFile::default(),
             telemetry: TelemetryFile::default(),
         }

@@ -1,12 +1,12 @@
 //! What a configuration may say but hardly means, beyond what one file shows.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use portcullis_policies::Surroundings;
 use portcullis_policies::document::PolicyFile;
 use portcullis_policies::yaml::Document;
+use portcullis_policies::{Glob, Surroundings};
 
+use super::Config;
 use super::check::Check;
 use super::file::ConfigFile;
 use super::place::Place;
@@ -14,7 +14,8 @@ use super::written::Scalar;
 use crate::backends::settings::UpstreamSettings;
 
 /// Holds policies and configuration against each other.
-pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings], policies: &[Document]) {
+pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, config: &Config, policies: &[Document]) {
+    let upstreams = config.upstreams.as_slice();
     if check.failed() {
         // What is at fault is missing here, and nobody had better wonder why.
         check.add(portcullis_policies::lint(policies, &Surroundings::default()));
@@ -24,12 +25,12 @@ pub(super) fn lint(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[Upstre
     let surroundings = Surroundings {
         separator: file.naming.separator.clone(),
         upstreams: Some(names.collect()),
-        models: Some(Vec::new()),
+        models: Some(config.models.iter().map(|model| model.name.to_string()).collect()),
         roles: roles(file),
         principals: Some(principals(file)),
     };
     check.add(portcullis_policies::lint(policies, &surroundings));
-    unreached(check, file, upstreams, policies);
+    unreached(check, file, config, policies);
     impatient(check, file, upstreams);
 }
 
@@ -52,22 +53,24 @@ fn principals(file: &ConfigFile) -> Vec<String> {
     keys.chain(issuers).chain(auth.anonymous.iter().map(|_| "anonymous".to_owned())).collect()
 }
 
-/// Upstreams of which no policy allows a tool.
-fn unreached(check: &mut Check<'_>, file: &ConfigFile, upstreams: &[UpstreamSettings], policies: &[Document]) {
+/// Upstreams of which no policy allows a tool, and models that none allows.
+fn unreached(check: &mut Check<'_>, file: &ConfigFile, config: &Config, policies: &[Document]) {
     let files = policies.iter().flat_map(|document| document.decode::<PolicyFile>(&portcullis_policies::formats()));
-    let allowed: Vec<Arc<str>> = files
-        .flat_map(|file| file.policies)
-        .flat_map(|policy| policy.tools.allow)
-        .map(|glob| glob.as_str().into())
-        .collect();
+    let allowed: Vec<Glob> = files.flat_map(|file| file.policies).flat_map(|policy| policy.tools.allow).collect();
     if allowed.is_empty() {
         return;
     }
-    for upstream in upstreams {
+    for upstream in &config.upstreams {
         let prefix = format!("{}{}", upstream.name, file.naming.separator);
-        if !allowed.iter().any(|glob| may_reach(glob, &prefix)) {
+        if !allowed.iter().any(|glob| may_reach(glob.as_str(), &prefix)) {
             let message = format!("no policy allows any tool of it: one would name `{prefix}*`");
             check.warn(&place(file, upstream), message);
+        }
+    }
+    for model in &config.models {
+        if !allowed.iter().any(|glob| glob.matches(&model.name)) {
+            let message = format!("no policy allows it: one would name `{}`", model.name);
+            check.warn(&Place::root("models").key(&model.name), message);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::check::{Check, Files};
 use super::file::{AuditFile, ConfigFile, LogFile, LogFormatFile, LogLevelFile};
 use super::lint::lint;
 use super::listening;
+use super::models::models;
 use super::place::Place;
 use super::policy_files;
 use super::secret::{Environment, process_environment};
@@ -107,6 +108,7 @@ pub(super) fn build(
     let public_url = listening::public_url(&mut check, file.public_url.as_ref());
     let auth = authentication(&mut check, &file.auth, &listening::endpoints(&file, public_url.as_ref()));
     let (upstreams, upstream_limits) = upstreams(&mut check, &file);
+    let models = models(&mut check, &file);
     let config = Config {
         listen,
         admin_listen,
@@ -125,9 +127,10 @@ pub(super) fn build(
         fingerprint: [0; 32],
         public_url,
         upstreams,
+        models,
     };
     if linting {
-        lint(&mut check, &file, &config.upstreams, &policies);
+        lint(&mut check, &file, &config, &policies);
     }
     let failed = check.failed();
     let found = check.finish();

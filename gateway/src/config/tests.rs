@@ -12,6 +12,7 @@ use crate::backends::settings::TransportSettings;
 use crate::telemetry::LogFormat;
 
 mod faults;
+mod models;
 mod together;
 mod warnings;
 
@@ -181,7 +182,7 @@ fn the_schema_takes_the_documented_configuration_and_refuses_what_is_not_served(
     let validator = jsonschema::validator_for(&schema).unwrap();
     let document = |text: &str| portcullis_policies::yaml::Document::parse(text, "x").unwrap();
     assert!(validator.is_valid(document(COMPLETE).value()));
-    for text in ["models: {}", "rateLimits: {}", "upstreams: {x: {openapi: {}}}", "listen: 8080"] {
+    for text in ["models: {x: {}}", "rateLimits: {}", "upstreams: {x: {openapi: {}}}", "listen: 8080"] {
         assert!(!validator.is_valid(document(text).value()), "{text}");
     }
     assert_eq!(schema["properties"]["listen"]["default"], "127.0.0.1:8080");

@@ -68,6 +68,8 @@ pub enum Operation {
     Ping,
     /// `tools/list`.
     ListTools,
+    /// Which models hold conversations; MCP itself has no such question.
+    ListModels,
     /// `tools/call` of the tool of this full name (`UPSTREAM__TOOL`).
     CallTool {
         /// The name that policies, limits and metrics know.
@@ -170,6 +172,7 @@ impl Operation {
             Self::Discover => "server/discover",
             Self::Ping => "ping",
             Self::ListTools => "tools/list",
+            Self::ListModels => "models",
             Self::CallTool { .. } => "tools/call",
             Self::Cancelled => "notifications/cancelled",
             Self::Notified => "notifications",

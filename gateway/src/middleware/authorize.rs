@@ -70,7 +70,7 @@ impl<S> Authorize<S> {
                     return Err(refusal);
                 }
             }
-            Operation::ListTools => {
+            Operation::ListTools | Operation::ListModels => {
                 let (policies, principal) = (Arc::clone(&self.policies), Arc::clone(&request.principal));
                 let ip = request.client_ip;
                 request.filter =

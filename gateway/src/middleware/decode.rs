@@ -9,6 +9,7 @@ mod arrival;
 mod body;
 mod headers;
 mod message;
+mod openai;
 mod rest;
 mod stateless;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -32,7 +34,7 @@ use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::door::Door;
 use crate::mcp::mirror;
-use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -125,12 +127,13 @@ impl Decoder {
         let (mut head, body) = request.into_parts();
         let door = head.extensions.get::<Door>().cloned().unwrap_or(Door::Unknown);
         if let Door::Server(name) = &door
-            && self.backends.named(name).is_none()
+            && (self.backends.named(name).is_none() || self.backends.has_model(name))
         {
             return Err(Rejection::NoSuchPath);
         }
         let server = match (&door, &head.method) {
-            (Door::Mcp | Door::RestInvoke, &Method::POST) | (Door::RestTools, &Method::GET) => None,
+            (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
+            | (Door::RestTools | Door::Models, &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
             (Door::Mcp | Door::Server(_), &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
@@ -142,7 +145,11 @@ impl Decoder {
             (Door::Unknown, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
         };
-        if let Door::RestTools | Door::RestInvoke = door {
+        if let Door::ChatCompletions | Door::Models = door {
+            // Answered with JSON or events, as the body asks.
+            head.headers.remove(ACCEPT);
+        }
+        if let Door::RestTools | Door::RestInvoke | Door::ChatCompletions | Door::Models = door {
             // Of MCP's transport; they mean nothing here.
             head.headers.remove(mirror::PROTOCOL_VERSION);
             head.headers.remove(mirror::SESSION_ID);
@@ -150,6 +157,12 @@ impl Decoder {
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         if door == Door::RestTools {
             return rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?);
+        }
+        if door == Door::Models {
+            return self.models(arrival, inner).await;
+        }
+        if door == Door::ChatCompletions {
+            return self.complete(arrival, body, inner).await;
         }
         headers::check_content_type(&arrival.headers)?;
         let body = body::read(body, self.settings.max_body_bytes, arrival.deadline).await?;
@@ -205,23 +218,8 @@ impl Decoder {
         let id = headers::session_id(&arrival.headers)?
             .ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })?;
         let session = self.sessions.end(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
-        let ended = McpRequest {
-            operation: Operation::SessionEnded,
-            body: Bytes::new(),
-            id: None,
-            params: crate::mcp::envelope::Params::default(),
-            version: session.version,
-            session: Some(session),
-            server: None,
-            client_ip: None,
-            principal: arrival.principal,
-            takes_stream: false,
-            deadline: arrival.deadline,
-            mirrored: http::HeaderMap::new(),
-            record: arrival.record,
-            limits: Arc::default(),
-            filter: ToolFilter::default(),
-        };
+        let mut ended = arrival.into_request(Operation::SessionEnded);
+        (ended.version, ended.session) = (session.version, Some(session));
         inner.call(Box::new(ended)).await?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;

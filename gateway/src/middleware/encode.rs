@@ -5,14 +5,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 
 use super::respond;
-use crate::backends::answer::{Answer, AnswerStream};
+use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::mcp::version::Era;
 use crate::mcp::{mirror, sse};
@@ -28,7 +28,14 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Writes an answer for a client that takes an event stream.
 pub(super) fn streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
     match answer {
-        Answer::Stream(stream) => event_stream(Body::arriving(Events::new(stream, id, era))),
+        Answer::Stream(stream) => {
+            let id = id.to_owned();
+            let events = stream.map(move |message| match message {
+                Ok(message) => sse::encode(&message),
+                Err(rejection) => sse::encode(&respond::message(&rejection, &id, era)),
+            });
+            event_stream(Body::arriving(Events::new(Box::pin(events))))
+        }
         other => whole(other, era),
     }
 }
@@ -99,13 +106,15 @@ const fn status(code: i64, era: Era) -> StatusCode {
     }
 }
 
-fn json(message: Bytes) -> Response<Body> {
+/// One JSON value.
+pub(super) fn json(message: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(message));
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
-fn event_stream(body: Body) -> Response<Body> {
+/// A body of events.
+pub(super) fn event_stream(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
@@ -120,17 +129,16 @@ fn name_session(response: &mut Response<Body>, session: &str) {
     }
 }
 
-/// The body of an event stream.
-struct Events {
-    stream: AnswerStream,
-    id: String,
-    era: Era,
+/// The body of an event stream, which is never quiet for long.
+pub(super) struct Events {
+    events: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
     quiet: Pin<Box<Sleep>>,
 }
 
 impl Events {
-    fn new(stream: AnswerStream, id: &str, era: Era) -> Self {
-        Self { stream, id: id.to_owned(), era, quiet: Box::pin(tokio::time::sleep(KEEP_ALIVE_INTERVAL)) }
+    /// A body of events as they are written on the wire.
+    pub(super) fn new(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+        Self { events, quiet: Box::pin(tokio::time::sleep(KEEP_ALIVE_INTERVAL)) }
     }
 }
 
@@ -139,10 +147,9 @@ impl http_body::Body for Events {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let event = match self.stream.as_mut().poll_next(cx) {
+        let event = match self.events.as_mut().poll_next(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(Ok(message))) => sse::encode(&message),
-            Poll::Ready(Some(Err(rejection))) => sse::encode(&respond::message(&rejection, &self.id, self.era)),
+            Poll::Ready(Some(event)) => event,
             Poll::Pending if self.quiet.as_mut().poll(cx).is_ready() => Bytes::from_static(sse::KEEP_ALIVE),
             Poll::Pending => return Poll::Pending,
         };

@@ -1,9 +1,12 @@
 //! Turns every refusal into HTTP and JSON-RPC: the one place that knows which
 //! status and code a [`Rejection`] has, and what may be said outside.
+//! `outside` has the table.
 //!
 //! Stands right inside `observe`, so that whatever refuses further in is
 //! answered and recorded alike.
 
+mod openai;
+mod outside;
 mod public_url;
 
 use std::borrow::Cow;
@@ -13,140 +16,24 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
-use serde_json::{Value, json};
+use serde_json::json;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use self::openai::{refuse_openai, stream_error};
 pub use self::public_url::{Addressed, PublicUrl};
 
+use self::outside::{Outside, outside, whole_seconds};
 use crate::body::Body;
 use crate::door::Door;
 use crate::mcp::json::push_string;
-use crate::mcp::version::{Era, Version};
+use crate::mcp::version::Era;
 use crate::rejection::Rejection;
-
-/// How a refusal looks from outside.
-struct Outside {
-    status: StatusCode,
-    code: Option<i64>,
-    message: Cow<'static, str>,
-    data: Option<Value>,
-    retry_after: Option<Duration>,
-}
-
-/// The status, code and message of a refusal.
-fn outside(rejection: &Rejection, era: Era) -> Outside {
-    let modern = era == Era::Modern;
-    match rejection {
-        Rejection::NoCredential => Outside::http(StatusCode::UNAUTHORIZED, "send an API key or a bearer token"),
-        Rejection::BadCredential { detail } => Outside::http(StatusCode::UNAUTHORIZED, *detail),
-        Rejection::ScopeMissing { required } => {
-            Outside::http(StatusCode::FORBIDDEN, format!("the token must have these scopes: {}", required.join(" ")))
-        }
-        Rejection::AddressNotAllowed => {
-            Outside::http(StatusCode::FORBIDDEN, "this address is not allowed: ask the gateway's operator to allow it")
-        }
-        Rejection::OriginNotAllowed => {
-            Outside::http(StatusCode::FORBIDDEN, "this origin is not allowed: ask the gateway's operator to allow it")
-        }
-        Rejection::HostNotAllowed => {
-            Outside::http(StatusCode::FORBIDDEN, "the gateway is on loopback: call it by 127.0.0.1, [::1] or localhost")
-        }
-        Rejection::NoSuchPath => Outside::http(StatusCode::NOT_FOUND, "no such path: MCP is served at /mcp"),
-        Rejection::MethodNotAllowed { .. } => {
-            Outside::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
-        }
-        Rejection::UnsupportedMediaType => {
-            Outside::rpc(StatusCode::UNSUPPORTED_MEDIA_TYPE, -32600, "Content-Type must be application/json")
-        }
-        Rejection::NotAcceptable => {
-            Outside::rpc(StatusCode::NOT_ACCEPTABLE, -32600, "Accept must allow application/json or text/event-stream")
-        }
-        Rejection::BodyTooLarge { max_bytes } => {
-            Outside::http(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {max_bytes} bytes"))
-        }
-        Rejection::BodyTooSlow => Outside::http(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Rejection::BodyIncomplete => Outside::http(StatusCode::BAD_REQUEST, "the body broke off"),
-        Rejection::Overloaded => {
-            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "too many requests are running; try again")
-                .after(Duration::from_secs(1))
-        }
-        Rejection::Draining => {
-            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "the gateway is shutting down; try again")
-                .after(Duration::from_secs(1))
-        }
-        Rejection::TimedOut => Outside::rpc(StatusCode::GATEWAY_TIMEOUT, -31504, "the request took too long"),
-        Rejection::NotJson { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32700, detail.clone()),
-        Rejection::InvalidRequest { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32600, *detail),
-        Rejection::UnknownMethod => {
-            Outside::rpc(if modern { StatusCode::NOT_FOUND } else { StatusCode::OK }, -32601, "unknown method")
-        }
-        Rejection::MalformedMeta { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32602, *detail),
-        Rejection::InvalidParams { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
-        Rejection::UnknownTool { tool } => {
-            let tool: String = tool.chars().take(128).collect();
-            Outside::rpc(StatusCode::OK, -32602, format!("unknown tool: {tool}"))
-        }
-        // Answered as a result, so that a model reads it and corrects itself.
-        Rejection::BadArguments { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
-        Rejection::CannotBridge { detail } => Outside::rpc(StatusCode::OK, -32603, *detail),
-        Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
-        Rejection::UnsupportedVersion { requested } => {
-            Outside::rpc(StatusCode::BAD_REQUEST, -32022, "this protocol version is not supported")
-                .with(json!({"supported": versions(), "requested": requested}))
-        }
-        Rejection::HeaderMismatch { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32020, detail.clone()),
-        Rejection::BadVersionHeader => {
-            let message = format!("MCP-Protocol-Version names none of {}", versions().join(", "));
-            Outside::rpc(StatusCode::BAD_REQUEST, -32600, message)
-        }
-        Rejection::RateLimited { retry_after } => {
-            Outside::rpc(StatusCode::TOO_MANY_REQUESTS, -31429, "rate limit exceeded; try again later")
-                .after(*retry_after)
-                .with(json!({"retryAfterSeconds": whole_seconds(*retry_after)}))
-        }
-        Rejection::Upstream(failure) => {
-            Outside::rpc(StatusCode::OK, -31502, format!("upstream {} {}", failure.upstream, failure.kind.message()))
-                .with(json!({
-                    "upstream": &*failure.upstream,
-                    "retryAfterSeconds": whole_seconds(failure.retry_after),
-                }))
-        }
-        Rejection::ModelBusy { retry_after } => {
-            Outside::rpc(StatusCode::SERVICE_UNAVAILABLE, -31503, "the model is busy; try again later")
-                .after(*retry_after)
-                .with(json!({"retryAfterSeconds": whole_seconds(*retry_after)}))
-        }
-        Rejection::AuditUnavailable => Outside::rpc(
-            StatusCode::SERVICE_UNAVAILABLE,
-            -31503,
-            "calls cannot be recorded at present; try again later",
-        )
-        .after(Duration::from_secs(5)),
-        Rejection::Cancelled => Outside::rpc(StatusCode::OK, -31499, "the request was cancelled"),
-        Rejection::Internal => Outside::rpc(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            -32603,
-            "the gateway failed; tell its operator the X-Request-ID of this answer",
-        ),
-    }
-}
-
-/// The revisions we serve.
-fn versions() -> Vec<&'static str> {
-    Version::ALL.iter().map(|version| version.as_str()).collect()
-}
-
-/// Whole seconds, rounded up, at least one: what `Retry-After` can say.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
-}
 
 /// The JSON-RPC message of a refusal; `id` is JSON.
 #[must_use]
@@ -176,13 +63,18 @@ fn error(outside: &Outside, id: Option<&str>) -> Bytes {
 
 /// A tool result that says what went wrong, for what a model can mend.
 fn tool_error(rejection: &Rejection, id: &str, era: Era) -> Option<Bytes> {
-    let detail = match rejection {
-        Rejection::BadArguments { detail } => detail.as_str(),
-        Rejection::CannotBridge { detail } => detail,
-        _ => return None,
-    };
+    if !matches!(
+        rejection,
+        Rejection::BadArguments { .. }
+            | Rejection::CannotBridge { .. }
+            | Rejection::PromptTooLong { .. }
+            | Rejection::ModelFailed
+    ) {
+        return None;
+    }
+    let detail = outside(rejection, era).message;
     let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"#);
-    push_string(&mut text, detail);
+    push_string(&mut text, &detail);
     text.push_str(r#"}],"isError":true"#);
     if era == Era::Modern {
         text.push_str(r#","resultType":"complete""#);
@@ -265,26 +157,6 @@ fn challenge(rejection: &Rejection, scopes: &[String], metadata_url: &str) -> Op
     }
     let _ = write!(text, r#"resource_metadata="{metadata_url}""#);
     HeaderValue::from_str(&text).ok()
-}
-
-// === impl Outside ===
-
-impl Outside {
-    fn http(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: None, message: message.into(), data: None, retry_after: None }
-    }
-
-    fn rpc(status: StatusCode, code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: Some(code), ..Self::http(status, message) }
-    }
-
-    fn after(self, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..self }
-    }
-
-    fn with(self, data: Value) -> Self {
-        Self { data: Some(data), ..self }
-    }
 }
 
 /// What a challenge says of us.
@@ -372,8 +244,11 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Ok(response) => return Poll::Ready(Ok(response)),
             Err(rejection) => rejection,
         };
-        let is_rest = matches!(this.door, Some(Door::RestTools | Door::RestInvoke));
-        let mut response = if is_rest { refuse_rest(&rejection) } else { refuse(&rejection, None, Era::Legacy) };
+        let mut response = match this.door {
+            Some(Door::RestTools | Door::RestInvoke) => refuse_rest(&rejection),
+            Some(Door::ChatCompletions | Door::Models) => refuse_openai(&rejection),
+            _ => refuse(&rejection, None, Era::Legacy),
+        };
         let path = match this.door {
             Some(Door::Server(name)) => Cow::Owned(format!("/servers/{name}/mcp")),
             _ => Cow::Borrowed("/mcp"),

@@ -6,9 +6,10 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backends::answer::Answer;
@@ -73,6 +74,19 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest) -> Result<An
     }
     result.push('}');
     Ok(Answer::result(request.id_text(), &result))
+}
+
+/// The models that the caller may call, with when each began to be served, in
+/// seconds since 1970.
+pub(super) fn models(backends: &Backends, request: &McpRequest) -> Answer {
+    let shown = backends.models().filter(|(name, _)| request.filter.shows(name));
+    let models: Vec<Value> = shown
+        .map(|(name, since)| {
+            let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+            json!({"name": **name, "created": since.as_secs()})
+        })
+        .collect();
+    Answer::result(request.id_text(), &json!({"models": models}).to_string())
 }
 
 async fn ask(backend: &dyn Backend, deadline: Instant) -> Result<Arc<ToolList>, UpstreamFailure> {

@@ -196,3 +196,16 @@ async fn discovery_says_what_is_served_and_ping_is_answered() {
     let ping = request(Operation::Ping, r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
     assert_eq!(ask(&router, ping).await, json!({"jsonrpc": "2.0", "id": "p", "result": {}}));
 }
+
+#[tokio::test]
+async fn models_are_listed_for_who_may_call_them_and_tools_bear_their_names() {
+    let router =
+        router(&[backend("a", &["m"]), Arc::new(TestBackend::model("chat")), Arc::new(TestBackend::model("x"))]);
+    let mut request = list();
+    request.operation = Operation::ListModels;
+    request.filter = ToolFilter::new(|tool| tool != "x");
+    let models = json!({"models": [{"name": "chat", "created": 60}]});
+    assert_eq!(ask(&router, request).await["result"], models);
+    assert_eq!(names(&ask(&router, list()).await), ["a__m", "chat", "x"]);
+    assert_eq!(ask(&router, call("chat")).await["result"], json!({}));
+}

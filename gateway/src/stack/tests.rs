@@ -25,8 +25,8 @@ const POLICIES: &str = r#"
 policies:
   - name: all
     subjects: {roles: [ci]}
-    tools: {allow: ["a__*"], deny: ["a__secret"]}
-    rateLimits: [{tools: ["a__limited"], limit: 1/hour}]
+    tools: {allow: ["a__*", "chat", "slow"], deny: ["a__secret"]}
+    rateLimits: [{tools: ["a__limited", "slow"], limit: 1/hour}]
 "#;
 
 /// A whole stack, and what it counts and logs.
@@ -45,6 +45,16 @@ fn gateway() -> Gateway {
             "a__large" => Ok(Answer::result(request.id_text(), &format!("\"{}\"", "x".repeat(100_000)))),
             _ => Ok(Answer::result(request.id_text(), "{}")),
         }));
+    let models = ["chat", "slow", "hidden"].map(|name| -> Arc<dyn Backend> {
+        Arc::new(TestBackend::model(name).answering(|request| match &**request.tool().unwrap() {
+            "slow" => Err(Rejection::ModelBusy { retry_after: Duration::from_secs(3) }),
+            _ => Ok(Answer::result(
+                request.id_text(),
+                r#"{"structuredContent":{"text":"hi","finishReason":"stop","usage":{"promptTokens":1,"completionTokens":1}}}"#,
+            )),
+        }))
+    });
+    let models = models.to_vec();
     let metrics: Arc<Metrics> = Arc::default();
     let key = ApiKeySetting {
         name: "ci".into(),
@@ -84,7 +94,7 @@ fn gateway() -> Gateway {
         sessions: Arc::new(Sessions::new(10)),
         quotas: Arc::new(LimiterStore::default().quotas(policies.limits(), [].into(), "__".into())),
         policies,
-        backends: Arc::new(Backends::new(vec![backend], "__".into())),
+        backends: Arc::new(Backends::new([vec![backend], models].concat(), "__".into())),
     };
     Gateway { stack: build(parts), metrics, readiness, log: (lines, sink) }
 }
@@ -236,4 +246,33 @@ async fn while_draining_calls_are_refused_and_health_is_answered() {
     assert_eq!(gateway.call("a__t").await.status, 503);
     assert_eq!(gateway.send(Request::get("/health"), "").await.status, 200);
     assert_eq!(gateway.send(Request::get("/health/ready"), "").await.status, 503);
+}
+
+#[tokio::test]
+async fn openais_doors_have_the_same_rules_and_their_own_refusals() {
+    let gateway = gateway();
+    let complete = async |model: &str| {
+        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"s3cret"}}]}}"#);
+        let request = Request::post("/v1/chat/completions").header("authorization", "Bearer the-key");
+        gateway.send(request, &body).await
+    };
+    let answered = complete("chat").await;
+    assert_eq!((answered.status, &answered.json()["choices"][0]["message"]["content"]), (200, &"hi".into()));
+    assert!(gateway.counted(r#"mcp_tool_invocations_total{status="success",tool_name="chat",upstream="chat"} 1"#));
+    for model in ["hidden", "a__t", "nothing"] {
+        let refused = complete(model).await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (404, &"model_not_found".into()), "{model}");
+        assert!(refused.json()["error"]["message"].as_str().unwrap().contains(model));
+    }
+    let busy = complete("slow").await;
+    assert_eq!((busy.status, &busy.headers[RETRY_AFTER]), (503, &HeaderValue::from_static("3")));
+    let limited = complete("slow").await;
+    assert_eq!((limited.status, &limited.json()["error"]["code"]), (429, &"rate_limit_exceeded".into()));
+    let listed = gateway.send(Request::get("/v1/models").header("x-api-key", "the-key"), "").await.json();
+    let names: Vec<&Value> = listed["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
+    assert_eq!(names, ["chat", "slow"]);
+    let unknown = gateway.send(Request::get("/v1/models"), "").await;
+    assert_eq!((unknown.status, &unknown.json()["error"]["code"]), (401, &"invalid_api_key".into()));
+    gateway.log.0.flush();
+    assert!(!gateway.log.1.text().contains("s3cret"));
 }

@@ -51,7 +51,7 @@ fn a_key_that_means_nothing_is_reported_with_what_was_meant() {
         ("limits: {max_body: 1MiB}", "limits.max_body", Some("maxBody")),
         ("upstreams:\n  crm: {ulr: http://x/}", "upstreams.crm.ulr", Some("url")),
         ("auth: {apikeys: {}}", "auth.apikeys", Some("apiKeys")),
-        ("models: {}", "models", None),
+        ("webhooks: {}", "webhooks", None),
         ("telemetry: {otlp: {}}", "telemetry.otlp", None),
     ] {
         let faults = folder.load(text, false).outcome.unwrap_err();

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use portcullis_policies::Principal;
 use tokio::time::Instant;
 
 use super::headers::Accepts;
+use crate::mcp::envelope::Params;
+use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::version::Version;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
 
@@ -34,5 +38,28 @@ impl Arrival {
         let principal = record.principal.get().cloned().ok_or(Rejection::NoCredential)?;
         let deadline = Instant::now() + request_timeout;
         Ok(Self { headers: head.headers, server, accepts, principal, record, deadline })
+    }
+
+    /// A request that comes without a message.
+    pub(super) fn into_request(self, operation: Operation) -> McpRequest {
+        // Set once a request; the first word stays.
+        let _ = self.record.rpc_method.set(operation.method());
+        McpRequest {
+            operation,
+            body: Bytes::new(),
+            id: None,
+            params: Params::default(),
+            version: Version::NEWEST_LEGACY,
+            session: None,
+            server: self.server,
+            client_ip: self.record.client_ip.get().copied(),
+            principal: self.principal,
+            takes_stream: false,
+            deadline: self.deadline,
+            mirrored: HeaderMap::new(),
+            record: self.record,
+            limits: Arc::default(),
+            filter: ToolFilter::default(),
+        }
     }
 }

@@ -2,6 +2,7 @@ mod bodies;
 mod front;
 mod legacy;
 mod modern;
+mod openai;
 mod rest;
 
 use std::collections::VecDeque;
@@ -83,8 +84,9 @@ impl Front {
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
         };
-        let backend: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
-        let backends = Arc::new(Backends::new(vec![backend], "__".into()));
+        let crm: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
+        let chat: Arc<dyn Backend> = Arc::new(TestBackend::model("chat"));
+        let backends = Arc::new(Backends::new(vec![crm, chat], "__".into()));
         let (seen, answer) = (Arc::clone(&self.seen), self.answer);
         let inner = service_fn(move |request: Box<McpRequest>| {
             let answered = answer(&request);

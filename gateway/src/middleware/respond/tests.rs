@@ -1,8 +1,10 @@
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use http::Method;
 use http::header::HOST;
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
@@ -66,6 +68,15 @@ fn table() -> Vec<Row> {
         (R::RateLimited { retry_after: SECOND }, 429, Some(-31429), Some("1"), json!({"retryAfterSeconds": 1})),
         (failure(), 200, Some(-31502), None, json!({"upstream": "crm", "retryAfterSeconds": 2})),
         (R::ModelBusy { retry_after: 3 * SECOND }, 503, Some(-31503), Some("3"), json!({"retryAfterSeconds": 3})),
+        (R::ModelLoading, 503, Some(-31503), Some("5"), json!({"retryAfterSeconds": 5})),
+        (R::ModelUnavailable, 503, Some(-31503), None, null.clone()),
+        (
+            R::BadParameter { param: "n".into(), detail: "why".into(), unsupported: false },
+            400,
+            Some(-32602),
+            None,
+            null.clone(),
+        ),
         (R::AuditUnavailable, 503, Some(-31503), Some("5"), null.clone()),
         (R::Cancelled, 200, Some(-31499), None, null.clone()),
         (R::Internal, 500, Some(-32603), None, null),
@@ -123,9 +134,12 @@ async fn an_id_that_is_not_known_is_left_out() {
 
 #[tokio::test]
 async fn what_a_model_can_mend_is_a_result_in_the_clients_era() {
-    for rejection in
-        [Rejection::BadArguments { detail: "argument `a`: \"x\"\n".into() }, Rejection::CannotBridge { detail: "why" }]
-    {
+    for rejection in [
+        Rejection::BadArguments { detail: "argument `a`: \"x\"\n".into() },
+        Rejection::CannotBridge { detail: "why" },
+        Rejection::PromptTooLong { prompt_tokens: 9, context_length: 8 },
+        Rejection::ModelFailed,
+    ] {
         for (era, kind) in [(Era::Legacy, Value::Null), (Era::Modern, json!("complete"))] {
             let response = refuse(&rejection, Some("7"), era);
             assert_eq!(response.status(), 200);
@@ -236,4 +250,17 @@ async fn at_rest_doors_refusals_are_of_that_flavour() {
     assert_eq!(response.status(), 401);
     assert!(response.headers().contains_key(WWW_AUTHENTICATE));
     assert_eq!(json_of(response).await["success"], false);
+}
+
+#[tokio::test]
+async fn at_openais_doors_refusals_are_error_objects() {
+    for door in [Door::ChatCompletions, Door::Models] {
+        let service = RespondLayer::default().layer(service_fn(refusing(Rejection::NoCredential)));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(door);
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+        assert!(response.headers().contains_key(WWW_AUTHENTICATE));
+        assert_eq!(json_of(response).await["error"]["code"], "invalid_api_key");
+    }
 }

@@ -1,0 +1,47 @@
+//! What a model made, as MCP messages.
+
+use bytes::Bytes;
+use portcullis_inference::chat::{FinishReason, Usage};
+use serde_json::{Value, json};
+
+use crate::backends::answer::response;
+use crate::mcp::json::push_string;
+use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
+
+/// In the `_meta` of a result: how many tokens of the prompt were still in the
+/// model's cache.
+pub(super) const CACHED_TOKENS: &str = "portcullis/cachedTokens";
+
+/// A piece of text, under the caller's progress token. `number` counts the
+/// pieces: progress must grow, and how far it will go nobody knows.
+pub(super) fn piece(request: &McpRequest, number: u64, text: &str) -> Option<Bytes> {
+    let token = request.text(request.params.meta.progress_token?);
+    let mut message = String::with_capacity(text.len() + token.len() + 110);
+    message.push_str(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#);
+    message.push_str(token);
+    message.push_str(r#","progress":"#);
+    message.push_str(&number.to_string());
+    message.push_str(r#","message":"#);
+    push_string(&mut message, text);
+    message.push_str("}}");
+    Some(message.into())
+}
+
+/// The whole answer.
+pub(super) fn whole(request: &McpRequest, model: &str, text: &str, reason: FinishReason, usage: Usage) -> Bytes {
+    let mut result = json!({
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": {
+            "model": model,
+            "text": text,
+            "finishReason": reason.as_str(),
+            "usage": {"promptTokens": usage.prompt_tokens, "completionTokens": usage.completion_tokens},
+        },
+        "_meta": {CACHED_TOKENS: usage.cached_tokens},
+    });
+    if request.era() == Era::Modern {
+        result["resultType"] = Value::from("complete");
+    }
+    response(request.id_text(), &result.to_string())
+}
