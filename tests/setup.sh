@@ -15,6 +15,8 @@ missing=
 require npm npm
 require python3 python3
 require curl curl
+# Vulkan on the processor: on it the model is tested as on a GPU.
+ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1 || missing="$missing mesa-vulkan-drivers"
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     apt-get update -qq

@@ -17,6 +17,7 @@ mod language;
 mod load;
 mod model;
 mod open;
+mod priority;
 mod prompt;
 mod sampling;
 pub mod settings;

@@ -22,6 +22,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use self::attention::{Batch, Gathered, Run};
 use self::mask::Masks;
 use crate::engine::forward::{Forward, Step};
+#[cfg(feature = "cpu")]
+use crate::kernels::pool;
 
 pub(crate) use self::attention::Attention;
 pub(crate) use self::block::Block;
@@ -76,12 +78,52 @@ impl Decoder {
             let _ = self.prefill(0, 0, &vec![0; rows], true);
             rows /= 2;
         }
-        for batch in 1..=self.slots {
+        let batches = std::iter::successors(Some(1), |batch| Some(batch * 2)).take_while(|batch| *batch < self.slots);
+        for batch in batches.chain([self.slots]) {
             for position in [0, self.context_length / 2, self.context_length - 1] {
                 let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
                 let _ = self.decode(&steps);
             }
         }
+    }
+
+    /// Where the kernels of the CPU compute, on their threads from the start:
+    /// handing over to them once for each would cost more than some of them do.
+    fn on_its_threads<R: Send>(&mut self, compute: impl FnOnce(&mut Self) -> R + Send) -> R {
+        #[cfg(feature = "cpu")]
+        if self.row_by_row {
+            return pool::install(|| compute(self));
+        }
+        compute(self)
+    }
+
+    /// See [`Forward::prefill`].
+    fn run(&mut self, slot: usize, start: usize, tokens: &[u32], wanted: bool) -> Option<Vec<f32>> {
+        let rows = tokens.len();
+        let run = Run {
+            slot,
+            start,
+            rotary: self.rotary.range(start..start + rows),
+            masks: Masks::run(&self.windows(), self.grouping().0, start, rows, &self.device),
+        };
+        let mut x = self.embedding.forward(tokens, &self.device, self.dtype);
+        for (block, cache) in &mut self.layers {
+            x = block.prefill(x, cache, &run);
+        }
+        wanted.then(|| self.logits(x.slice([rows - 1..rows])))
+    }
+
+    /// See [`Forward::decode`].
+    fn step(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
+        let batch = self.batch(steps);
+        let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
+        let mut x = self.embedding.forward(&tokens, &self.device, self.dtype);
+        for (block, cache) in &mut self.layers {
+            x = block.decode(x, cache, &batch);
+        }
+        let logits = self.logits(x);
+        let vocabulary = logits.len() / steps.len();
+        logits.chunks(vocabulary).map(<[f32]>::to_vec).collect()
     }
 
     /// The logits of every row: `[rows, hidden] → rows × [vocabulary]`.
@@ -142,30 +184,11 @@ impl Forward for Decoder {
     }
 
     fn prefill(&mut self, slot: usize, start: usize, tokens: &[u32], wanted: bool) -> Option<Vec<f32>> {
-        let rows = tokens.len();
-        let run = Run {
-            slot,
-            start,
-            rotary: self.rotary.range(start..start + rows),
-            masks: Masks::run(&self.windows(), self.grouping().0, start, rows, &self.device),
-        };
-        let mut x = self.embedding.forward(tokens, &self.device, self.dtype);
-        for (block, cache) in &mut self.layers {
-            x = block.prefill(x, cache, &run);
-        }
-        wanted.then(|| self.logits(x.slice([rows - 1..rows])))
+        self.on_its_threads(|decoder| decoder.run(slot, start, tokens, wanted))
     }
 
     fn decode(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
-        let batch = self.batch(steps);
-        let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
-        let mut x = self.embedding.forward(&tokens, &self.device, self.dtype);
-        for (block, cache) in &mut self.layers {
-            x = block.decode(x, cache, &batch);
-        }
-        let logits = self.logits(x);
-        let vocabulary = logits.len() / steps.len();
-        logits.chunks(vocabulary).map(<[f32]>::to_vec).collect()
+        self.on_its_threads(|decoder| decoder.step(steps))
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::priority;
+
 /// How many threads of an engine live.
 #[derive(Debug, Default)]
 pub(super) struct Threads {
@@ -27,6 +29,7 @@ impl Threads {
         *self.lock() += 1;
         let life = Life(Arc::clone(self));
         thread::Builder::new().name(name).spawn(move || {
+            priority::give_way();
             body();
             drop(life);
         })?;

@@ -31,37 +31,62 @@ struct Sequence {
 
 #[test]
 fn every_family_has_its_reference_logits_on_the_cpu() {
-    every_checkpoint(&DeviceChoice::Cpu);
+    every_checkpoint(&DeviceChoice::Cpu, usize::MAX);
 }
 
+/// The processor plays the GPU, slowly: a few computations of each kind.
 #[test]
 #[cfg(feature = "gpu")]
 fn every_family_has_its_reference_logits_on_software_vulkan() {
-    every_checkpoint(&DeviceChoice::Adapter("llvmpipe".to_owned()));
+    every_checkpoint(&DeviceChoice::Adapter("llvmpipe".to_owned()), 4);
 }
 
-fn every_checkpoint(device: &DeviceChoice) {
-    let mut directories: Vec<PathBuf> =
-        std::fs::read_dir(checkpoints()).expect("readable").map(|entry| entry.expect("readable").path()).collect();
+/// All ways to compute, each up to `most` times for a sequence.
+fn every_checkpoint(device: &DeviceChoice, most: usize) {
+    let mut directories: Vec<PathBuf> = std::fs::read_dir(checkpoints())
+        .expect("run tests/setup.sh: it makes the reference checkpoints")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
     directories.retain(|path| path.join("reference.json").exists());
     directories.sort();
     assert!(directories.len() >= 10, "run tests/setup.sh: it makes the reference checkpoints");
     for directory in directories {
         let name = directory.display().to_string();
-        let mut decoder = decoder(&directory, device);
+        let mut decoder = decoder(&directory, device, Quantization::None);
         let reference = reference(&directory);
-        prefill_agrees(&name, &mut decoder, &reference);
-        chunks_agree(&name, &mut decoder, &reference);
-        batches_agree(&name, &mut decoder, &reference);
-        continuations_agree(&name, &mut decoder, &reference);
+        prefill_agrees(&name, &mut decoder, &reference, most);
+        chunks_agree(&name, &mut decoder, &reference, most);
+        batches_agree(&name, &mut decoder, &reference, most);
+        continuations_agree(&name, &mut decoder, &reference, most);
+    }
+}
+
+/// Random weights have no redundancy: a trained model loses less.
+#[test]
+fn quantised_weights_lose_little() {
+    let directory = checkpoints().join("llama");
+    let reference = reference(&directory);
+    for (quantization, most) in [(Quantization::Q8, 0.03), (Quantization::Q4, 0.35)] {
+        let mut decoder = decoder(&directory, &DeviceChoice::Cpu, quantization);
+        let (mut error, mut size) = (0.0, 0.0);
+        for sequence in &reference.sequences {
+            for (position, expected) in sequence.logits.iter().enumerate() {
+                let logits = decoder.decode(&[Step { slot: 0, position, token: sequence.input_ids[position] }]).remove(0);
+                error += logits.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+                size += expected.iter().map(|b| b.powi(2)).sum::<f32>();
+            }
+        }
+        let loss = (error / size).sqrt();
+        println!("{quantization:?}: logits are off by {loss:.4} of their size");
+        assert!(loss < most, "{quantization:?}: logits are off by {loss} of their size");
     }
 }
 
 /// Whole prompts of several lengths, each in one computation.
-fn prefill_agrees(name: &str, decoder: &mut Decoder, reference: &Reference) {
+fn prefill_agrees(name: &str, decoder: &mut Decoder, reference: &Reference, most: usize) {
     for sequence in &reference.sequences {
         let tokens = &sequence.input_ids;
-        for length in [1, 2, 9, tokens.len() / 2, tokens.len()] {
+        for length in [tokens.len(), 1, 2, 9, tokens.len() / 2].into_iter().take(most / 3) {
             let logits = decoder.prefill(1, 0, &tokens[..length], true).expect("logits were wanted");
             close(name, "prefill", &logits, &sequence.logits[length - 1]);
         }
@@ -69,9 +94,9 @@ fn prefill_agrees(name: &str, decoder: &mut Decoder, reference: &Reference) {
 }
 
 /// A prompt in pieces, some of them without logits.
-fn chunks_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+fn chunks_agree(name: &str, decoder: &mut Decoder, reference: &Reference, most: usize) {
     for sequence in &reference.sequences {
-        for size in [1, 5, 16] {
+        for size in [16, 5, 1].into_iter().take(most / 4) {
             let mut start = 0;
             for (index, chunk) in sequence.input_ids.chunks(size).enumerate() {
                 let wanted = index % 3 != 1;
@@ -88,10 +113,10 @@ fn chunks_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
 
 /// Token by token, sequences of different lengths beside each other, one of
 /// them joining late.
-fn batches_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+fn batches_agree(name: &str, decoder: &mut Decoder, reference: &Reference, most: usize) {
     let [first, second] = reference.sequences.as_slice() else { panic!("two sequences") };
-    let late = 7;
-    for position in 0..first.input_ids.len() {
+    let late = 2;
+    for position in 0..first.input_ids.len().min(most) {
         let mut steps = vec![Step { slot: 3, position, token: first.input_ids[position] }];
         let mut expected = vec![&first.logits[position]];
         for (slot, delay) in [(0, 0), (2, late)] {
@@ -109,19 +134,20 @@ fn batches_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
 }
 
 /// The likeliest token, again and again.
-fn continuations_agree(name: &str, decoder: &mut Decoder, reference: &Reference) {
+fn continuations_agree(name: &str, decoder: &mut Decoder, reference: &Reference, most: usize) {
     for sequence in &reference.sequences {
         let mut logits = decoder.prefill(0, 0, &sequence.input_ids, true).expect("logits were wanted");
+        let expected = &sequence.greedy[..sequence.greedy.len().min(most)];
         let mut made = Vec::new();
         for position in sequence.input_ids.len().. {
             let token = likeliest(&logits);
             made.push(token);
-            if made.len() == sequence.greedy.len() {
+            if made.len() == expected.len() {
                 break;
             }
             logits = decoder.decode(&[Step { slot: 0, position, token }]).remove(0);
         }
-        assert_eq!(made, sequence.greedy, "{name}: the greedy continuation");
+        assert_eq!(made, expected, "{name}: the greedy continuation");
     }
 }
 
@@ -136,14 +162,14 @@ fn likeliest(logits: &[f32]) -> u32 {
     u32::try_from(best.expect("not empty").0).expect("small")
 }
 
-fn decoder(directory: &Path, device: &DeviceChoice) -> Decoder {
+fn decoder(directory: &Path, device: &DeviceChoice, quantization: Quantization) -> Decoder {
     let files = Files::directory(directory).expect("a directory");
     let config = ModelConfig::read(&files).expect("a configuration");
     let settings = ModelSettings {
         name: "chat".to_owned(),
         source: Source::Directory(directory.to_owned()),
         device: device.clone(),
-        quantization: Quantization::None,
+        quantization,
         context_length: 128,
         max_concurrent: 4,
         max_queue: 4,

@@ -1,0 +1,128 @@
+//! How fast a model answers: the whole engine, as the gateway uses it.
+//!
+//! Takes a checkpoint by `PORTCULLIS_BENCH_MODEL` (the built-in one without)
+//! and prints one line of JSON for each number of conversations at once:
+//! tokens per second of prompts and of answers. Other engines are measured
+//! beside it by `compare.py`.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_inference::chat::{ChatEvent, ChatRequest, Message, Role, Sampling};
+use portcullis_inference::engine::observer::Unobserved;
+use portcullis_inference::engine::{ChatStream, Engine, State};
+use portcullis_inference::settings::{DeviceChoice, ModelSettings, Quantization, Source};
+
+/// What one conversation took.
+struct Timing {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    first: Duration,
+    last: Duration,
+}
+
+fn main() {
+    // Run as a test, it shows that it works.
+    let quick = env::args().any(|argument| argument == "--test");
+    let number = |name: &str, default: usize| {
+        env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let words = number("PORTCULLIS_BENCH_PROMPT", if quick { 4 } else { 128 });
+    let tokens = number("PORTCULLIS_BENCH_TOKENS", if quick { 4 } else { 64 });
+    let rounds = number("PORTCULLIS_BENCH_ROUNDS", if quick { 1 } else { 3 });
+    let batches: &[usize] = if quick { &[2] } else { &[1, 4, 8] };
+    let settings = ModelSettings {
+        name: "bench".to_owned(),
+        source: env::var_os("PORTCULLIS_BENCH_MODEL").map_or(Source::BuiltIn, |path| Source::Directory(PathBuf::from(path))),
+        device: match env::var("PORTCULLIS_BENCH_DEVICE").as_deref() {
+            Ok("gpu") => DeviceChoice::Gpu,
+            Ok("auto") => DeviceChoice::Auto,
+            Ok("cpu") | Err(_) => DeviceChoice::Cpu,
+            Ok(name) => DeviceChoice::Adapter(name.to_owned()),
+        },
+        quantization: match env::var("PORTCULLIS_BENCH_QUANTIZE").as_deref() {
+            Ok("q8") => Quantization::Q8,
+            Ok("q4") => Quantization::Q4,
+            _ => Quantization::None,
+        },
+        context_length: 1024,
+        max_concurrent: 8,
+        max_queue: 8,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let engine = Engine::open(settings, Arc::new(Unobserved));
+    match runtime.block_on(engine.loaded()) {
+        State::Ready(description) => eprintln!("{description:?}"),
+        other => panic!("the model cannot be loaded: {other:?}"),
+    }
+    for round in 0..rounds {
+        for &batch in batches {
+            let begun = Instant::now();
+            let streams: Vec<ChatStream> = (0..batch)
+                .map(|index| engine.submit(request(round, index, words, tokens)).expect("room in the queue"))
+                .collect();
+            let timings = runtime.block_on(async {
+                let mut timings = Vec::new();
+                for stream in streams {
+                    timings.push(timing(stream, begun).await);
+                }
+                timings
+            });
+            report(round, batch, &timings);
+        }
+    }
+}
+
+/// Words that differ from round to round, so that nothing is still in the
+/// cache.
+fn request(round: usize, index: usize, words: usize, tokens: usize) -> ChatRequest {
+    let content = format!("{round} {index} {}", "gateway ".repeat(words));
+    ChatRequest {
+        messages: vec![Message { role: Role::User, content }],
+        sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
+        max_tokens: Some(tokens),
+        stop: Vec::new(),
+        deadline: None,
+    }
+}
+
+async fn timing(mut stream: ChatStream, begun: Instant) -> Timing {
+    let mut first = None;
+    loop {
+        match stream.next().await.expect("the end is announced").expect("an answer") {
+            ChatEvent::Text(_) => {
+                first.get_or_insert_with(|| begun.elapsed());
+            }
+            ChatEvent::Finished { usage, .. } => {
+                let last = begun.elapsed();
+                return Timing {
+                    prompt_tokens: usage.prompt_tokens - usage.cached_tokens,
+                    completion_tokens: usage.completion_tokens,
+                    first: first.unwrap_or(last),
+                    last,
+                };
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a few thousand")]
+fn report(round: usize, batch: usize, timings: &[Timing]) {
+    let prompt: usize = timings.iter().map(|timing| timing.prompt_tokens).sum();
+    let made: usize = timings.iter().map(|timing| timing.completion_tokens).sum();
+    let first = timings.iter().map(|timing| timing.first).max().unwrap_or_default();
+    let last = timings.iter().map(|timing| timing.last).max().unwrap_or_default();
+    let line = serde_json::json!({
+        "engine": "portcullis",
+        "round": round,
+        "batch": batch,
+        "prompt_tokens": prompt,
+        "prompt_tokens_per_second": prompt as f64 / first.as_secs_f64(),
+        "completion_tokens": made,
+        "completion_tokens_per_second":
+            made.saturating_sub(batch) as f64 / last.saturating_sub(first).as_secs_f64().max(1e-9),
+    });
+    println!("{line}");
+}
