@@ -22,14 +22,6 @@ pub enum LoadError {
     /// There is nothing to run it on.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// More tokens are asked for than the model was made for.
-    #[error("a context of {wanted} tokens is asked for; the model was made for {most}")]
-    ContextTooLong {
-        /// What is configured.
-        wanted: usize,
-        /// What `config.json` says.
-        most: usize,
-    },
     /// It does not fit; the arithmetic.
     #[error("the model does not fit: {0}")]
     DoesNotFit(String),
@@ -51,10 +43,6 @@ pub(crate) struct Plan {
 ///
 /// If the files, the device or the memory are not what the model needs.
 pub(crate) fn plan(files: &Files, config: &ModelConfig, settings: &ModelSettings) -> Result<Plan, LoadError> {
-    if settings.context_length > config.max_positions {
-        let (wanted, most) = (settings.context_length, config.max_positions);
-        return Err(LoadError::ContextTooLong { wanted, most });
-    }
     let tensors = Tensors::open(files)?;
     tensors.check(config)?;
     let placement = device::choose(&settings.device)?;

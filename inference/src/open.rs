@@ -30,6 +30,7 @@ pub fn describe(settings: &ModelSettings) -> Result<Description, String> {
     let planned = || {
         let files = files(settings)?;
         let config = ModelConfig::read(&files)?;
+        let settings = &fitted(settings, &config);
         language(&files, &config)?;
         Ok(plan(&files, &config, settings)?.description)
     };
@@ -41,6 +42,7 @@ type Failure = Box<dyn std::error::Error>;
 fn open(settings: &ModelSettings, progress: Progress<'_>) -> Result<Loaded, Failure> {
     let files = files(settings)?;
     let config = ModelConfig::read(&files)?;
+    let settings = &fitted(settings, &config);
     // Cheap, and worth knowing before the weights are read.
     let language = language(&files, &config)?;
     let (mut decoder, description) = load(&files, &config, settings, progress)?;
@@ -58,6 +60,11 @@ fn files(settings: &ModelSettings) -> Result<Files, Failure> {
         Source::BuiltIn => Ok(crate::builtin::files()),
         Source::Directory(path) => Ok(Files::directory(path)?),
     }
+}
+
+/// The settings with no more context than the model was made for.
+fn fitted(settings: &ModelSettings, config: &ModelConfig) -> ModelSettings {
+    ModelSettings { context_length: settings.context_length.min(config.max_positions), ..settings.clone() }
 }
 
 /// An error and what caused it, in one line.
