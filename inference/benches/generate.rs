@@ -26,16 +26,15 @@ struct Timing {
 fn main() {
     // Run as a test, it shows that it works.
     let quick = env::args().any(|argument| argument == "--test");
-    let number = |name: &str, default: usize| {
-        env::var(name).map_or(default, |text| text.parse().expect("a number"))
-    };
+    let number = |name: &str, default: usize| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let words = number("PORTCULLIS_BENCH_PROMPT", if quick { 4 } else { 128 });
     let tokens = number("PORTCULLIS_BENCH_TOKENS", if quick { 4 } else { 64 });
     let rounds = number("PORTCULLIS_BENCH_ROUNDS", if quick { 1 } else { 3 });
     let batches: &[usize] = if quick { &[2] } else { &[1, 4, 8] };
     let settings = ModelSettings {
         name: "bench".to_owned(),
-        source: env::var_os("PORTCULLIS_BENCH_MODEL").map_or(Source::BuiltIn, |path| Source::Directory(PathBuf::from(path))),
+        source: env::var_os("PORTCULLIS_BENCH_MODEL")
+            .map_or(Source::BuiltIn, |path| Source::Directory(PathBuf::from(path))),
         device: match env::var("PORTCULLIS_BENCH_DEVICE").as_deref() {
             Ok("gpu") => DeviceChoice::Gpu,
             Ok("auto") => DeviceChoice::Auto,

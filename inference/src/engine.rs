@@ -68,7 +68,6 @@ struct Handle {
 impl Engine {
     /// Starts to load a model, and returns at once. `load` is called on the
     /// thread that will own the model, and again after the model failed.
-    #[expect(dead_code, reason = "until a checkpoint becomes a model")]
     pub(crate) fn start(settings: &ModelSettings, load: impl Load, observer: Arc<dyn Observer>) -> Self {
         Self::start_with(settings, load, observer, BACKOFF)
     }

@@ -15,7 +15,7 @@ use crate::settings::{ModelSettings, Quantization};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The files are not what they should be.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -119,13 +119,13 @@ fn assemble(
     };
     let (frequencies, magnitude) = config.rope.inverse_frequencies(config.head_dim);
     Ok(Decoder {
-        row_by_row: weights.placement.host,
+        on_host: weights.placement.host,
         dtype,
         embedding,
         layers,
         norm,
         head,
-        rotary: Rotary::new(&frequencies, magnitude, settings.context_length, &device, dtype),
+        rotary: Rotary::new(&frequencies, magnitude, settings.context_length, weights.placement, dtype),
         slots: settings.max_concurrent,
         context_length: settings.context_length,
         device,
@@ -169,4 +169,3 @@ fn block(
         },
     })
 }
-

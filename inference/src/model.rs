@@ -47,9 +47,9 @@ const WARM_UP_ROWS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     pub(crate) device: Device,
-    /// Whether rows are computed one by one, where the cache lies, or all at
-    /// once, as a device far away wants it.
-    pub(crate) row_by_row: bool,
+    /// Whether the kernels of the CPU compute, each row over the cache where it
+    /// lies; a device computes all rows at once.
+    pub(crate) on_host: bool,
     /// Of the activations.
     pub(crate) dtype: DType,
     pub(crate) embedding: Embedding,
@@ -70,7 +70,7 @@ impl Decoder {
     /// their kernels at first use, and nobody should wait for that. What it
     /// writes to the cache is overwritten before it is read.
     pub(crate) fn warm_up(&mut self) {
-        if self.row_by_row {
+        if self.on_host {
             return;
         }
         let mut rows = WARM_UP_ROWS.min(self.context_length);
@@ -78,8 +78,9 @@ impl Decoder {
             let _ = self.prefill(0, 0, &vec![0; rows], true);
             rows /= 2;
         }
-        let batches = std::iter::successors(Some(1), |batch| Some(batch * 2)).take_while(|batch| *batch < self.slots);
-        for batch in batches.chain([self.slots]) {
+        let slots = self.slots;
+        let batches = std::iter::successors(Some(1), |batch| Some(batch * 2)).take_while(|batch| *batch < slots);
+        for batch in batches.chain([slots]) {
             for position in [0, self.context_length / 2, self.context_length - 1] {
                 let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
                 let _ = self.decode(&steps);
@@ -91,7 +92,7 @@ impl Decoder {
     /// handing over to them once for each would cost more than some of them do.
     fn on_its_threads<R: Send>(&mut self, compute: impl FnOnce(&mut Self) -> R + Send) -> R {
         #[cfg(feature = "cpu")]
-        if self.row_by_row {
+        if self.on_host {
             return pool::install(|| compute(self));
         }
         compute(self)
@@ -154,7 +155,7 @@ impl Decoder {
     fn batch(&self, steps: &[Step]) -> Batch {
         let positions: Vec<usize> = steps.iter().map(|step| step.position).collect();
         let rotary = self.rotary.select(&self.integers(positions.iter().map(|p| integer(*p)).collect()));
-        let gathered = (!self.row_by_row).then(|| {
+        let gathered = (!self.on_host).then(|| {
             let (group, kv_heads) = self.grouping();
             let furthest = positions.iter().max().map_or(0, |position| position + 1);
             let length = furthest.next_multiple_of(LENGTH_STEP).min(self.context_length);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::checkpoint::{Files, Generation, ModelConfig};
-use crate::engine::observer::Observer;
 use crate::engine::load::{Loaded, Progress};
+use crate::engine::observer::Observer;
 use crate::engine::{Description, Engine};
 use crate::language::CheckpointLanguage;
 use crate::load::{load, plan};

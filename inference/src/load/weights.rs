@@ -55,16 +55,11 @@ impl Weights<'_> {
     /// Of any number of features.
     pub(super) fn norm(&mut self, name: &str, config: &ModelConfig) -> Result<RmsNorm, CheckpointError> {
         let values = self.read(&format!("{name}.weight"))?;
-        Ok(RmsNorm::new(self.vector(values), config.norm_eps))
+        Ok(RmsNorm::new(self.vector(values), config.norm_eps, self.placement.host))
     }
 
     /// Several projections of the same input, beside each other.
-    pub(super) fn linear(
-        &mut self,
-        names: &[String],
-        input: usize,
-        biased: bool,
-    ) -> Result<Linear, CheckpointError> {
+    pub(super) fn linear(&mut self, names: &[String], input: usize, biased: bool) -> Result<Linear, CheckpointError> {
         let mut bias = Vec::new();
         if biased {
             for name in names {

@@ -13,6 +13,7 @@ use burn_flex::FlexTensor;
 use crate::engine::forward::Step;
 use crate::kernels::attention::{Attention, Query};
 use crate::kernels::packed::{Brain, Packed, Single};
+use crate::kernels::pointwise;
 use crate::kernels::quantized::{Eight, Four, Quantized};
 
 /// A matrix as the kernels read it.
@@ -33,6 +34,17 @@ pub(crate) enum HostMatrix {
 pub(crate) trait HostOps: Backend {
     /// `[rows, in] → [rows, out]`
     fn multiply(x: FloatTensor<Self>, weight: Arc<HostMatrix>) -> FloatTensor<Self>;
+
+    /// `[…, features] → […, features]`: see [`RmsNorm`](super::norm::RmsNorm).
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
+
+    /// `[rows, heads, head_dim]`, with cosines and sines
+    /// `[rows, 1, head_dim / 2]`: see [`RotaryRows`](super::rotary::RotaryRows).
+    fn rotate(x: FloatTensor<Self>, cosines: FloatTensor<Self>, sines: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `[rows, 2 · width] → [rows, width]`: see
+    /// [`FeedForward`](super::feed_forward::FeedForward).
+    fn gate(both: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Attention of one token for each of several sequences, over the cache
     /// where it lies: `[rows, heads, head_dim] → [rows, heads · head_dim]`.
@@ -106,6 +118,39 @@ impl HostOps for Flex {
         tensor(y, rows, weight.outputs())
     }
 
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {
+        let x = x.to_contiguous();
+        let mut y = vec![0.0; values(&x).len()];
+        pointwise::rms_norm(values(&x), values(&weight), epsilon, &mut y);
+        FlexTensor::from_data(TensorData::new(y, x.layout().shape().clone()))
+    }
+
+    fn rotate(x: FlexTensor, cosines: FlexTensor, sines: FlexTensor) -> FlexTensor {
+        let (x, cosines, sines) = (x.to_contiguous(), cosines.to_contiguous(), sines.to_contiguous());
+        let half = cosines.layout().shape()[2];
+        let mut y = values(&x).to_vec();
+        let row = y.len() / x.layout().shape()[0];
+        let angles = values(&cosines).chunks_exact(half).zip(values(&sines).chunks_exact(half));
+        for (row, (cosines, sines)) in y.chunks_exact_mut(row).zip(angles) {
+            pointwise::rotate(row, cosines, sines);
+        }
+        FlexTensor::from_data(TensorData::new(y, x.layout().shape().clone()))
+    }
+
+    fn gate(both: FlexTensor) -> FlexTensor {
+        let both = both.to_contiguous();
+        let shape = both.layout().shape();
+        let (rows, width) = (shape[0], shape[1] / 2);
+        let mut gated = Vec::with_capacity(rows * width);
+        for row in values(&both).chunks_exact(2 * width) {
+            let (gate, up) = row.split_at(width);
+            let start = gated.len();
+            gated.extend_from_slice(up);
+            pointwise::silu_gate(gate, &mut gated[start..]);
+        }
+        tensor(gated, rows, width)
+    }
+
     fn cached_attention(
         queries: FlexTensor,
         keys: FlexTensor,
@@ -125,6 +170,21 @@ impl HostOps for Flex {
         layer.attend(&rows, values(&queries), &mut context);
         tensor(context, rows.len(), heads * dim)
     }
+}
+
+/// See [`HostOps::rms_norm`].
+pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f32) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+}
+
+/// See [`HostOps::rotate`].
+pub(super) fn rotate(x: Tensor<3>, cosines: Tensor<3>, sines: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::rotate(x.into_dispatch(), cosines.into_dispatch(), sines.into_dispatch()))
+}
+
+/// See [`HostOps::gate`].
+pub(super) fn gate(both: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::gate(both.into_dispatch()))
 }
 
 /// See [`HostOps::cached_attention`].

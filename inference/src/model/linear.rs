@@ -33,6 +33,12 @@ impl Linear {
         Self { weight, bias }
     }
 
+    /// Whether it is computed by the kernels of the CPU.
+    #[cfg(feature = "cpu")]
+    pub(super) const fn on_host(&self) -> bool {
+        matches!(self.weight, Matrix::Host(_))
+    }
+
     /// `[rows, in] → [rows, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let y = self.weight.forward(x);

@@ -4,7 +4,11 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+#[cfg(feature = "cpu")]
+use super::host;
+use crate::device::Placement;
 
 /// Cosines and sines for every position of the context.
 #[derive(Debug)]
@@ -13,6 +17,8 @@ pub(crate) struct Rotary {
     cosines: Tensor<3>,
     /// As `cosines`.
     sines: Tensor<3>,
+    /// Whether it is used by the kernels of the CPU.
+    on_host: bool,
 }
 
 /// The rows of the table for one batch of tokens.
@@ -22,6 +28,8 @@ pub(crate) struct RotaryRows {
     cosines: Tensor<3>,
     /// As `cosines`.
     sines: Tensor<3>,
+    /// Whether they are used by the kernels of the CPU.
+    on_host: bool,
 }
 
 // === impl Rotary ===
@@ -33,9 +41,10 @@ impl Rotary {
         inverse_frequencies: &[f32],
         magnitude: f32,
         context_length: usize,
-        device: &Device,
+        placement: &Placement,
         dtype: DType,
     ) -> Self {
+        let device = &placement.device;
         let half = inverse_frequencies.len();
         let table = |function: fn(f32) -> f32| {
             let mut values = Vec::with_capacity(context_length * half);
@@ -46,19 +55,19 @@ impl Rotary {
             }
             Tensor::from_data(TensorData::new(values, [context_length, 1, half]), (device, dtype))
         };
-        Self { cosines: table(f32::cos), sines: table(f32::sin) }
+        Self { cosines: table(f32::cos), sines: table(f32::sin), on_host: placement.host }
     }
 
     /// For consecutive positions.
     pub(crate) fn range(&self, positions: Range<usize>) -> RotaryRows {
         let rows = |table: &Tensor<3>| table.clone().slice([positions.clone()]);
-        RotaryRows { cosines: rows(&self.cosines), sines: rows(&self.sines) }
+        RotaryRows { cosines: rows(&self.cosines), sines: rows(&self.sines), on_host: self.on_host }
     }
 
     /// For any positions: `[rows]`.
     pub(crate) fn select(&self, positions: &Tensor<1, Int>) -> RotaryRows {
         let rows = |table: &Tensor<3>| table.clone().select(0, positions.clone());
-        RotaryRows { cosines: rows(&self.cosines), sines: rows(&self.sines) }
+        RotaryRows { cosines: rows(&self.cosines), sines: rows(&self.sines), on_host: self.on_host }
     }
 }
 
@@ -67,6 +76,10 @@ impl Rotary {
 impl RotaryRows {
     /// Rotates queries or keys: `[rows, heads, head_dim] → [rows, heads, head_dim]`.
     pub(crate) fn rotate(&self, x: Tensor<3>) -> Tensor<3> {
+        #[cfg(feature = "cpu")]
+        if self.on_host {
+            return host::rotate(x, self.cosines.clone(), self.sines.clone());
+        }
         let [rows, heads, head_dim] = x.dims();
         let half = head_dim / 2;
         let first = x.clone().slice([0..rows, 0..heads, 0..half]);

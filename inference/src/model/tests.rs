@@ -71,7 +71,8 @@ fn quantised_weights_lose_little() {
         let (mut error, mut size) = (0.0, 0.0);
         for sequence in &reference.sequences {
             for (position, expected) in sequence.logits.iter().enumerate() {
-                let logits = decoder.decode(&[Step { slot: 0, position, token: sequence.input_ids[position] }]).remove(0);
+                let logits =
+                    decoder.decode(&[Step { slot: 0, position, token: sequence.input_ids[position] }]).remove(0);
                 error += logits.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
                 size += expected.iter().map(|b| b.powi(2)).sum::<f32>();
             }
