@@ -11,7 +11,7 @@ use crate::checkpoint::{CheckpointError, Dtype, Files, ModelConfig, Tensors};
 use crate::device::{self, DeviceError, Placement};
 use crate::engine::Description;
 use crate::model::{Attention, Block, Cache, Decoder, FeedForward, Rotary};
-use crate::settings::{ModelSettings, Quantization};
+use crate::settings::{DeviceChoice, ModelSettings, Quantization};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -46,25 +46,49 @@ pub(crate) fn plan(files: &Files, config: &ModelConfig, settings: &ModelSettings
     let tensors = Tensors::open(files)?;
     tensors.check(config)?;
     let placement = device::choose(&settings.device)?;
-    let dtype = precision(config, &placement);
-    let budget = Budget::new(config, settings, dtype);
+    match place(config, settings, &tensors, placement) {
+        Err(LoadError::DoesNotFit(reason)) if settings.device == DeviceChoice::Auto && cfg!(feature = "cpu") => {
+            tracing::warn!(reason, "a model is loaded on the CPU");
+            place(config, settings, &tensors, device::host()?)
+        }
+        placed => placed,
+    }
+    .map(|(placement, dtype, description)| Plan { tensors, placement, dtype, description })
+}
+
+/// What a model comes to on a device, if it fits.
+fn place(
+    config: &ModelConfig,
+    settings: &ModelSettings,
+    tensors: &Tensors,
+    placement: Placement,
+) -> Result<(Placement, DType, Description), LoadError> {
+    let published = tensors.dtype("model.embed_tokens.weight");
+    let dtype = match published {
+        // Half precision where a GPU has it and the checkpoint has no more.
+        Some(Dtype::F16 | Dtype::BF16) if placement.half => DType::F16,
+        _ => DType::F32,
+    };
+    let budget = Budget::new(config, settings, tensors, &placement, dtype);
     budget.check(&placement)?;
+    let precision = match settings.quantization {
+        Quantization::Q8 => "q8",
+        Quantization::Q4 => "q4",
+        Quantization::None if placement.host && published == Some(Dtype::BF16) => "bf16",
+        Quantization::None => dtype.name(),
+    };
     let description = Description {
         family: config.family.as_str().to_owned(),
         parameters: config.parameters(),
         device: placement.name.clone(),
         backend: placement.backend.clone(),
-        precision: match settings.quantization {
-            Quantization::None => dtype.name().to_owned(),
-            Quantization::Q8 => "q8".to_owned(),
-            Quantization::Q4 => "q4".to_owned(),
-        },
+        precision: precision.to_owned(),
         weight_bytes: budget.weight_bytes,
         cache_bytes: budget.cache_bytes,
         context_length: settings.context_length,
         max_concurrent: settings.max_concurrent,
     };
-    Ok(Plan { tensors, placement, dtype, description })
+    Ok((placement, dtype, description))
 }
 
 /// Loads a model as `settings` say; `progress` hears of bytes read, and of
@@ -90,13 +114,6 @@ pub(crate) fn load(
         total_bytes: config.tensors().iter().map(|spec| plan.tensors.stored_bytes(&spec.name)).sum(),
     };
     Ok((assemble(config, settings, &mut weights)?, plan.description))
-}
-
-/// What activations and cache are kept in: half precision where a GPU has it
-/// and the checkpoint has no more, else single precision.
-fn precision(config: &ModelConfig, placement: &Placement) -> DType {
-    let halves = matches!(config.dtype, Some(Dtype::F16 | Dtype::BF16));
-    if halves && placement.half { DType::F16 } else { DType::F32 }
 }
 
 /// Builds the decoder from its weights.

@@ -15,7 +15,7 @@ impl Engine {
     #[must_use]
     pub fn open(settings: ModelSettings, observer: Arc<dyn Observer>) -> Self {
         let again = settings.clone();
-        Self::start(&settings, move |progress: Progress<'_>| open(&again, progress).map_err(describe_error), observer)
+        Self::start(&again, move |progress: Progress<'_>| open(&settings, progress).map_err(describe_error), observer)
     }
 }
 

@@ -48,8 +48,8 @@ impl Weights<'_> {
             return Ok((Embedding::Host(matrix), head));
         }
         let table = self.tensor(rows, [vocabulary, hidden]);
-        let head = config.tied_embeddings.then(|| Matrix::Device(table.clone().transpose()));
-        Ok((Embedding::Device(table), head))
+        let head = config.tied_embeddings.then(|| Matrix::Device(Box::new(table.clone().transpose())));
+        Ok((Embedding::Device(Box::new(table)), head))
     }
 
     /// Of any number of features.
@@ -73,7 +73,8 @@ impl Weights<'_> {
     /// As [`linear`](Self::linear), without biases.
     pub(super) fn projection(&mut self, names: &[String], input: usize) -> Result<Matrix, CheckpointError> {
         let names: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
-        let mut rows = Vec::new();
+        let stored = |name: &String| self.tensors.elements(name);
+        let mut rows = Vec::with_capacity(names.iter().map(stored).sum());
         for name in &names {
             rows.append(&mut self.read(name)?);
         }
@@ -84,10 +85,12 @@ impl Weights<'_> {
             return Ok(Matrix::Host(Arc::new(self.host_matrix(&rows, input, output, self.brain(&names)))));
         }
         let Some(scheme) = scheme(self.quantization) else {
-            return Ok(Matrix::Device(self.tensor(transpose(&rows, output, input), [input, output])));
+            let columns = self.tensor(transpose(&rows, output, input), [input, output]);
+            return Ok(Matrix::Device(Box::new(columns)));
         };
         // Blocks run along the inputs, as on the CPU.
-        Ok(Matrix::Device(self.tensor(rows, [output, input]).quantize_dynamic(&scheme).transpose()))
+        let rows = self.tensor(rows, [output, input]);
+        Ok(Matrix::Device(Box::new(rows.quantize_dynamic(&scheme).transpose())))
     }
 
     /// Whether all these are stored as brain floats, which lose nothing when
