@@ -66,6 +66,10 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// When the answer is no longer wanted.
     pub deadline: Option<Instant>,
+    /// On whose behalf: conversations of different scopes share nothing. How
+    /// long a prompt takes, and how much of it was
+    /// [cached](Usage::cached_tokens), tells nothing of another scope's.
+    pub scope: u64,
 }
 
 /// Why an answer ended.
@@ -93,7 +97,8 @@ impl FinishReason {
 pub struct Usage {
     /// Tokens of the rendered prompt.
     pub prompt_tokens: usize,
-    /// Tokens of the prompt that were still in the cache; part of the above.
+    /// Tokens of the prompt that were still in the cache, of conversations in the
+    /// same [scope](ChatRequest::scope); part of the above.
     pub cached_tokens: usize,
     /// Tokens made.
     pub completion_tokens: usize,

@@ -58,7 +58,7 @@ impl Batch {
 
     /// Gives a conversation a slot; one must be free.
     pub(super) fn join(&mut self, conversation: Conversation, observer: &dyn Observer) {
-        let Some(lease) = self.slots.take(&conversation.prompt) else {
+        let Some(lease) = self.slots.take(conversation.scope, &conversation.prompt) else {
             conversation.place.refuse(ChatError::Failed);
             return;
         };

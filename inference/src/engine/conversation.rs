@@ -30,6 +30,8 @@ pub(super) struct Conversation {
     /// Never empty, and shorter than the context.
     pub(super) prompt: Vec<u32>,
     pub(super) max_tokens: Option<usize>,
+    /// The request's.
+    pub(super) scope: u64,
     pub(super) voice: Voice,
 }
 

@@ -81,6 +81,17 @@ async fn the_same_prompt_again_computes_its_last_token() {
 }
 
 #[tokio::test]
+async fn nobody_learns_what_another_scope_has_said() {
+    let bench = Bench::ready(1, 4).await;
+    let of = |scope| ChatRequest { scope, ..say("a secret", 3) };
+    let mut cached = Vec::new();
+    for scope in [1, 2, 2, 1] {
+        cached.push(bench.ask(of(scope)).await.unwrap().2.cached_tokens);
+    }
+    assert_eq!(cached, [0, 0, 10, 0]);
+}
+
+#[tokio::test]
 async fn a_burst_fills_the_slots_and_the_queue_and_one_more_is_refused() {
     let bench = Bench::ready(2, 3).await;
     bench.script.hold();
