@@ -105,6 +105,16 @@ async fn what_fails_beside_the_model_fails_alone() {
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_a_conversation_that_failed() {
+    let bench = Bench::ready(1, 4).await;
+    for content in [BREAKS_SAMPLING, GIVES_NANS] {
+        let broken = format!("one and two and {content}");
+        assert_eq!(bench.ask(say(&broken, 3)).await, Err(ChatError::Failed));
+        assert_eq!(bench.ask(say("one and two and three", 3)).await.unwrap().2.cached_tokens, 0);
+    }
+}
+
+#[tokio::test]
 async fn shutdown_ends_conversations_and_threads() {
     let bench = Bench::ready(1, 4).await;
     bench.script.hold();
