@@ -49,8 +49,16 @@ pub struct Sampling {
     /// Divides positive and multiplies negative logits of tokens seen before;
     /// 1 changes nothing (Keskar et al. 2019, CTRL).
     pub repetition_penalty: Option<f32>,
-    /// Same seed, same text on the same device. Without one, a random one.
+    /// Same seed, same text on the same device; for that, nothing is taken from
+    /// the cache unless the temperature is 0. Without one, a random one.
     pub seed: Option<u64>,
+}
+
+impl Sampling {
+    /// The same draws are wanted where the same is asked again.
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seed.is_some() && self.temperature != Some(0.0)
+    }
 }
 
 /// A conversation that the model shall continue.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tracing::error;
 
-use super::chunk::Chunk;
+use super::chunk::{self, Chunk};
 use super::conversation::Conversation;
 use super::error::ChatError;
 use super::forward::{Forward, Step};
@@ -58,7 +58,7 @@ impl Batch {
 
     /// Gives a conversation a slot; one must be free.
     pub(super) fn join(&mut self, conversation: Conversation, observer: &dyn Observer) {
-        let Some(lease) = self.slots.take(conversation.scope, &conversation.prompt) else {
+        let Some(lease) = self.slots.take(conversation.scope, conversation.reusable()) else {
             conversation.place.refuse(ChatError::Failed);
             return;
         };
@@ -115,7 +115,7 @@ impl Batch {
             if left < most && rest.len() > left {
                 break;
             }
-            let chunk = &rest[..rest.len().min(left)];
+            let chunk = &rest[..chunk::piece(rest.len(), left, sequence.is_steady())];
             let (tokens, is_last) = (chunk.len(), chunk.len() == rest.len());
             let (slot, start) = (sequence.slot(), sequence.computed());
             let started = Instant::now();
@@ -127,7 +127,7 @@ impl Batch {
                 None if !is_last => {}
                 _ => return Err(Fault),
             }
-            left -= tokens;
+            left = left.saturating_sub(tokens);
         }
         Ok(())
     }

@@ -75,6 +75,11 @@ impl Sequence {
         self.computed
     }
 
+    /// Its prompt is cut at fixed places.
+    pub(super) fn is_steady(&self) -> bool {
+        self.conversation.steady
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ending.is_some()
     }

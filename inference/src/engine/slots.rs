@@ -53,7 +53,8 @@ impl Slots {
         self.slots.iter().map(|slot| slot.kept.len()).sum()
     }
 
-    /// Takes a slot for a prompt; `None` where none is free.
+    /// Takes a slot for a prompt, or what of it may come from the cache; `None`
+    /// where none is free.
     ///
     /// That with the longest common prefix, if at least half of what it keeps
     /// is of use. All prompts start alike, and a few tokens are no reason to
