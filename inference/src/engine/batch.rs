@@ -56,12 +56,13 @@ impl Batch {
         self.slots.has_free()
     }
 
-    /// Gives a conversation a slot; one must be free.
+    /// Gives a conversation a slot.
+    ///
+    /// # Panics
+    ///
+    /// When [none is free](Self::has_room).
     pub(super) fn join(&mut self, conversation: Conversation, observer: &dyn Observer) {
-        let Some(lease) = self.slots.take(conversation.scope, conversation.reusable()) else {
-            conversation.place.refuse(ChatError::Failed);
-            return;
-        };
+        let lease = self.slots.take(conversation.scope, conversation.reusable()).expect("a slot is free");
         observer.prompt(conversation.prompt.len(), lease.cached);
         self.sequences.push(Sequence::new(conversation, lease, self.context_length, Instant::now()));
     }

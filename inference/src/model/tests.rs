@@ -1,6 +1,7 @@
 //! The decoder against reference numbers: tiny checkpoints of every family,
 //! made with transformers, and the logits they have there.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -175,7 +176,7 @@ fn decoder(directory: &Path, device: &DeviceChoice, quantization: Quantization) 
         max_concurrent: 4,
         max_queue: 4,
     };
-    load(&files, &config, &settings, &mut |_, _| ()).expect("a model").0
+    load(&files, &config, &settings, &mut |_, _| ControlFlow::Continue(())).expect("a model").0
 }
 
 fn reference(directory: &Path) -> Reference {

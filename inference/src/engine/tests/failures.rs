@@ -133,6 +133,19 @@ async fn shutdown_ends_conversations_and_threads() {
 }
 
 #[tokio::test]
+async fn shutdown_breaks_off_a_load() {
+    let script = Arc::<Script>::default();
+    script.change(|scene| scene.load_is_held = true);
+    let bench = Bench::start(1, 4, script);
+    bench.script.until(|scene| scene.loads == 1);
+    assert!(!bench.engine.shutdown(Duration::ZERO), "a part is still being read");
+    bench.script.release();
+    assert!(bench.engine.shutdown(PATIENCE));
+    assert_eq!(bench.engine.state(), State::Stopped);
+    assert_eq!(bench.script.look(|scene| (scene.loads, scene.drops)), (1, 0), "no model came of it");
+}
+
+#[tokio::test]
 async fn the_last_handle_ends_the_threads() {
     let Bench { engine, script, .. } = Bench::ready(1, 4).await;
     let other = engine.clone();
