@@ -105,11 +105,7 @@ fn precision(config: &ModelConfig, placement: &Placement) -> DType {
 }
 
 /// Builds the decoder from its weights.
-fn assemble(
-    config: &ModelConfig,
-    settings: &ModelSettings,
-    weights: &mut Weights<'_>,
-) -> Result<Decoder, LoadError> {
+fn assemble(config: &ModelConfig, settings: &ModelSettings, weights: &mut Weights<'_>) -> Result<Decoder, LoadError> {
     let (device, dtype) = (weights.placement.device.clone(), weights.dtype);
     let (embedding, tied) = weights.embedding("model.embed_tokens", config)?;
     let cache = [settings.max_concurrent, config.kv_heads, settings.context_length, config.head_dim];

@@ -84,6 +84,24 @@ fn quantised_weights_lose_little() {
     }
 }
 
+/// What is drawn must not depend on who else is there: equal to the last bit.
+#[test]
+fn a_sequence_is_computed_the_same_whoever_is_beside_it() {
+    let directory = checkpoints().join("llama");
+    let reference = reference(&directory);
+    for quantization in [Quantization::None, Quantization::Q8, Quantization::Q4] {
+        let mut decoder = decoder(&directory, &DeviceChoice::Cpu, quantization);
+        for (position, &token) in reference.sequences[0].input_ids.iter().enumerate() {
+            let step = |slot| Step { slot, position, token };
+            let alone = decoder.decode(&[step(0)]);
+            let beside = decoder.decode(&[step(2), step(1), step(3)]);
+            for logits in beside {
+                assert_eq!(alone[0], logits, "{quantization:?}");
+            }
+        }
+    }
+}
+
 /// Whole prompts of several lengths, each in one computation.
 fn prefill_agrees(name: &str, decoder: &mut Decoder, reference: &Reference, most: usize) {
     for sequence in &reference.sequences {
