@@ -86,6 +86,7 @@ fn request(round: usize, index: usize, words: usize, tokens: usize) -> ChatReque
         max_tokens: Some(tokens),
         stop: Vec::new(),
         deadline: None,
+        scope: 0,
     }
 }
 

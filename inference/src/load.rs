@@ -10,6 +10,7 @@ use self::weights::Weights;
 use crate::checkpoint::{CheckpointError, Dtype, Files, ModelConfig, Tensors};
 use crate::device::{self, DeviceError, Placement};
 use crate::engine::Description;
+use crate::engine::load::Progress;
 use crate::model::{Attention, Block, Cache, Decoder, FeedForward, Rotary};
 use crate::settings::{DeviceChoice, ModelSettings, Quantization};
 
@@ -25,6 +26,9 @@ pub(crate) enum LoadError {
     /// It does not fit; the arithmetic.
     #[error("the model does not fit: {0}")]
     DoesNotFit(String),
+    /// Whoever heard of the progress broke it off.
+    #[error("the load was broken off")]
+    BrokenOff,
 }
 
 /// A model as it would be loaded; nothing of its weights is read yet.
@@ -91,17 +95,18 @@ fn place(
     Ok((placement, dtype, description))
 }
 
-/// Loads a model as `settings` say; `progress` hears of bytes read, and of
-/// bytes in all.
+/// Loads a model as `settings` say; `progress` hears of each part that was
+/// read.
 ///
 /// # Errors
 ///
-/// As [`plan`], and if a file is not what its header says.
+/// As [`plan`], if a file is not what its header says, and where `progress`
+/// breaks it off.
 pub(crate) fn load(
     files: &Files,
     config: &ModelConfig,
     settings: &ModelSettings,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<(Decoder, Description), LoadError> {
     let plan = plan(files, config, settings)?;
     let mut weights = Weights {
@@ -117,11 +122,7 @@ pub(crate) fn load(
 }
 
 /// Builds the decoder from its weights.
-fn assemble(
-    config: &ModelConfig,
-    settings: &ModelSettings,
-    weights: &mut Weights<'_>,
-) -> Result<Decoder, CheckpointError> {
+fn assemble(config: &ModelConfig, settings: &ModelSettings, weights: &mut Weights<'_>) -> Result<Decoder, LoadError> {
     let (device, dtype) = (weights.placement.device.clone(), weights.dtype);
     let (embedding, tied) = weights.embedding("model.embed_tokens", config)?;
     let cache = [settings.max_concurrent, config.kv_heads, settings.context_length, config.head_dim];
@@ -154,7 +155,7 @@ fn block(
     settings: &ModelSettings,
     layer: usize,
     weights: &mut Weights<'_>,
-) -> Result<Block, CheckpointError> {
+) -> Result<Block, LoadError> {
     let name = |part: &str| format!("model.layers.{layer}.{part}");
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let queries = config.heads * config.head_dim;
@@ -185,4 +186,34 @@ fn block(
             down: weights.linear(&[name("mlp.down_proj")], inner, config.mlp_bias)?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::settings::{DeviceChoice, Source};
+
+    #[test]
+    fn a_load_that_is_broken_off_reads_no_further() {
+        let files = crate::builtin::files();
+        let config = ModelConfig::read(&files).unwrap();
+        let settings = ModelSettings {
+            name: "chat".to_owned(),
+            source: Source::BuiltIn,
+            device: DeviceChoice::Cpu,
+            quantization: Quantization::None,
+            context_length: 64,
+            max_concurrent: 1,
+            max_queue: 1,
+        };
+        let mut parts = 0;
+        let outcome = load(&files, &config, &settings, &mut |_, _| {
+            parts += 1;
+            if parts == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(outcome, Err(LoadError::BrokenOff)));
+        assert_eq!(parts, 3);
+    }
 }

@@ -80,6 +80,7 @@ fn say(content: &str, max_tokens: usize) -> ChatRequest {
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
         deadline: None,
+        scope: 0,
     }
 }
 

@@ -105,6 +105,16 @@ async fn what_fails_beside_the_model_fails_alone() {
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_a_conversation_that_failed() {
+    let bench = Bench::ready(1, 4).await;
+    for content in [BREAKS_SAMPLING, GIVES_NANS] {
+        let broken = format!("one and two and {content}");
+        assert_eq!(bench.ask(say(&broken, 3)).await, Err(ChatError::Failed));
+        assert_eq!(bench.ask(say("one and two and three", 3)).await.unwrap().2.cached_tokens, 0);
+    }
+}
+
+#[tokio::test]
 async fn shutdown_ends_conversations_and_threads() {
     let bench = Bench::ready(1, 4).await;
     bench.script.hold();
@@ -120,6 +130,19 @@ async fn shutdown_ends_conversations_and_threads() {
     assert!(bench.engine.shutdown(PATIENCE));
     assert_eq!(bench.script.look(|scene| scene.drops), 1);
     assert_eq!(bench.record.now().restarts, 0);
+}
+
+#[tokio::test]
+async fn shutdown_breaks_off_a_load() {
+    let script = Arc::<Script>::default();
+    script.change(|scene| scene.load_is_held = true);
+    let bench = Bench::start(1, 4, script);
+    bench.script.until(|scene| scene.loads == 1);
+    assert!(!bench.engine.shutdown(Duration::ZERO), "a part is still being read");
+    bench.script.release();
+    assert!(bench.engine.shutdown(PATIENCE));
+    assert_eq!(bench.engine.state(), State::Stopped);
+    assert_eq!(bench.script.look(|scene| (scene.loads, scene.drops)), (1, 0), "no model came of it");
 }
 
 #[tokio::test]
