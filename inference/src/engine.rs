@@ -38,6 +38,7 @@ use std::time::Duration;
 pub use error::ChatError;
 pub use state::{Description, State};
 pub use stream::ChatStream;
+use tokio::sync::watch;
 
 use crate::chat::ChatRequest;
 use crate::settings::ModelSettings;
@@ -106,9 +107,15 @@ impl Engine {
         self.handle.shared.state()
     }
 
+    /// How far the model is, and each change of it.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<State> {
+        self.handle.shared.watch()
+    }
+
     /// Waits until the model is ready or has failed.
     pub async fn loaded(&self) -> State {
-        let mut states = self.handle.shared.watch();
+        let mut states = self.states();
         let settled = states.wait_for(|state| !matches!(state, State::Loading { .. })).await;
         // The sender is ours and lives as long as we do.
         settled.map_or(State::Stopped, |state| state.clone())
@@ -118,8 +125,8 @@ impl Engine {
     /// waits for that, but no longer than `patience`. True if they have ended.
     ///
     /// Blocks its thread: not for asynchronous code. Dropping the last handle
-    /// does the same without waiting. A load that is under way is not
-    /// interrupted.
+    /// does the same without waiting. A load that is under way ends
+    /// with the part that is being read.
     pub fn shutdown(&self, patience: Duration) -> bool {
         self.handle.shared.close(State::Stopped);
         self.handle.threads.wait(patience)

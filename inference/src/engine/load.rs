@@ -1,6 +1,6 @@
 //! A model coming into being, on the thread that will own it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use super::forward::Forward;
@@ -28,9 +28,19 @@ pub(crate) trait Load: FnMut(Progress<'_>) -> Result<Loaded, String> + Send + 's
 
 impl<F: FnMut(Progress<'_>) -> Result<Loaded, String> + Send + 'static> Load for F {}
 
-/// Loads once, and shows how far it is.
+/// What a load is unwound with that nobody waits for any more.
+struct Unwanted;
+
+/// Loads once, and shows how far it is. Once the engine is closed it breaks off
+/// with the next part that is read.
 pub(super) fn attempt(shared: &Shared, load: &mut dyn Load) -> Result<Loaded, String> {
-    let mut progress = |done_bytes, total_bytes| shared.set_state(State::Loading { done_bytes, total_bytes });
+    let mut progress = |done_bytes, total_bytes| {
+        if shared.queue.is_closed() {
+            // No panic: nothing went wrong, and nobody shall read of it.
+            resume_unwind(Box::new(Unwanted));
+        }
+        shared.set_state(State::Loading { done_bytes, total_bytes });
+    };
     // A load that failed half-way is dropped whole before the next begins.
     let outcome = catch_unwind(AssertUnwindSafe(|| load(&mut progress)));
     let loaded = outcome.unwrap_or_else(|_| Err("loading the model broke off".to_owned()))?;

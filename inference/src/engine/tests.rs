@@ -46,15 +46,7 @@ impl Bench {
     }
 
     fn start(slots: usize, max_queue: usize, script: Arc<Script>) -> Self {
-        let settings = ModelSettings {
-            name: "chat".to_owned(),
-            source: Source::BuiltIn,
-            device: DeviceChoice::Cpu,
-            quantization: Quantization::None,
-            context_length: CONTEXT,
-            max_concurrent: slots,
-            max_queue,
-        };
+        let settings = settings(slots, max_queue);
         let record = Arc::<Record>::default();
         let load = stub::load(slots, CONTEXT, Arc::clone(&script));
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(4));
@@ -68,6 +60,18 @@ impl Bench {
 
     async fn ask(&self, request: ChatRequest) -> Answer {
         read(self.submit(request)).await
+    }
+}
+
+fn settings(slots: usize, max_queue: usize) -> ModelSettings {
+    ModelSettings {
+        name: "chat".to_owned(),
+        source: Source::BuiltIn,
+        device: DeviceChoice::Cpu,
+        quantization: Quantization::None,
+        context_length: CONTEXT,
+        max_concurrent: slots,
+        max_queue,
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn run(shared: &Shared, load: &mut dyn Load, mut backoff: Backoff) {
                     return;
                 }
             }
+            // Nobody waits for it, so it is no failure.
+            Err(_) if shared.queue.is_closed() => return,
             Err(reason) if is_first => {
                 error!(model = %shared.name, %reason, "a model could not be loaded");
                 shared.close(State::Failed(reason));

@@ -91,6 +91,19 @@ async fn progress_is_shown_while_a_model_loads() {
 }
 
 #[tokio::test]
+async fn a_load_that_nobody_waits_for_breaks_off() {
+    let (began, begun) = std::sync::mpsc::channel();
+    let load = move |progress: crate::engine::load::Progress<'_>| loop {
+        progress(1, 2);
+        let _ = began.send(());
+    };
+    let engine = Engine::start(&settings(1, 4), load, Arc::<Record>::default());
+    begun.recv_timeout(PATIENCE).unwrap();
+    assert!(engine.shutdown(PATIENCE));
+    assert_eq!(engine.state(), State::Stopped);
+}
+
+#[tokio::test]
 async fn what_fails_beside_the_model_fails_alone() {
     let bench = Bench::ready(4, 8).await;
     let mut running = bench.submit(endless("talk"));
