@@ -5,6 +5,8 @@
 //! tokens per second of prompts and of answers. Other engines are measured
 //! beside it by `compare.py`.
 
+#![allow(clippy::disallowed_methods, reason = "a bench is told by the environment what to measure")]
+
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,6 +86,7 @@ fn request(round: usize, index: usize, words: usize, tokens: usize) -> ChatReque
         max_tokens: Some(tokens),
         stop: Vec::new(),
         deadline: None,
+        scope: 0,
     }
 }
 

@@ -49,8 +49,16 @@ pub struct Sampling {
     /// Divides positive and multiplies negative logits of tokens seen before;
     /// 1 changes nothing (Keskar et al. 2019, CTRL).
     pub repetition_penalty: Option<f32>,
-    /// Same seed, same text on the same device. Without one, a random one.
+    /// Same seed, same text on the same device; for that, nothing is taken from
+    /// the cache unless the temperature is 0. Without one, a random one.
     pub seed: Option<u64>,
+}
+
+impl Sampling {
+    /// The same draws are wanted where the same is asked again.
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seed.is_some() && self.temperature != Some(0.0)
+    }
 }
 
 /// A conversation that the model shall continue.
@@ -66,6 +74,10 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// When the answer is no longer wanted.
     pub deadline: Option<Instant>,
+    /// On whose behalf: conversations of different scopes share nothing. How
+    /// long a prompt takes, and how much of it was
+    /// [cached](Usage::cached_tokens), tells nothing of another scope's.
+    pub scope: u64,
 }
 
 /// Why an answer ended.
@@ -93,7 +105,8 @@ impl FinishReason {
 pub struct Usage {
     /// Tokens of the rendered prompt.
     pub prompt_tokens: usize,
-    /// Tokens of the prompt that were still in the cache; part of the above.
+    /// Tokens of the prompt that were still in the cache, of conversations in the
+    /// same [scope](ChatRequest::scope); part of the above.
     pub cached_tokens: usize,
     /// Tokens made.
     pub completion_tokens: usize,

@@ -44,6 +44,8 @@ pub struct Adapter {
     pub backend: String,
     /// Its place among those of the same kind and interface.
     index: usize,
+    /// The most bytes of one buffer that a kernel may see.
+    largest_buffer: u64,
 }
 
 /// Why there is no device to run on.
@@ -85,6 +87,10 @@ pub(crate) struct Placement {
     pub(crate) host: bool,
     /// Whether half precision is worth having: a real GPU that computes in it.
     pub(crate) half: bool,
+    /// Whether its memory is the processor's.
+    pub(crate) shares_memory: bool,
+    /// The most bytes that it takes in one piece, where there is a limit.
+    pub(crate) largest_buffer: Option<u64>,
 }
 
 /// The adapters of this machine; none where the build has no GPU support.
@@ -142,12 +148,20 @@ fn best(adapters: Vec<Adapter>) -> Option<Adapter> {
 
 #[cfg(feature = "cpu")]
 #[expect(clippy::unnecessary_wraps, reason = "builds without it have none")]
-fn host() -> Result<Placement, DeviceError> {
-    Ok(Placement { device: Device::flex(), name: processor(), backend: "flex".to_owned(), host: true, half: false })
+pub(crate) fn host() -> Result<Placement, DeviceError> {
+    Ok(Placement {
+        device: Device::flex(),
+        name: processor(),
+        backend: "flex".to_owned(),
+        host: true,
+        half: false,
+        shares_memory: true,
+        largest_buffer: None,
+    })
 }
 
 #[cfg(not(feature = "cpu"))]
-fn host() -> Result<Placement, DeviceError> {
+pub(crate) fn host() -> Result<Placement, DeviceError> {
     Err(DeviceError::NotBuilt("the CPU"))
 }
 
@@ -193,6 +207,9 @@ mod wgpu {
         (wgpu::Backend::Dx12, WgpuBackend::Dx12, "dx12"),
     ];
 
+    /// Programs that play a GPU, whatever they say they are.
+    const SOFTWARE: [&str; 4] = ["llvmpipe", "lavapipe", "swiftshader", "basic render"];
+
     /// What is open already: two models on one adapter share it. Held while
     /// instances come and go, too, which not every Vulkan loader survives on
     /// several threads at once.
@@ -209,6 +226,7 @@ mod wgpu {
             for adapter in pollster::block_on(instance.enumerate_adapters(backend.into())) {
                 let info = adapter.get_info();
                 let kind = match info.device_type {
+                    _ if SOFTWARE.iter().any(|name| info.name.to_lowercase().contains(name)) => AdapterKind::Software,
                     wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
                     wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
                     wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
@@ -216,7 +234,9 @@ mod wgpu {
                     wgpu::DeviceType::Other => AdapterKind::Other,
                 };
                 let index = found.iter().filter(|other| other.kind == kind && other.backend == name).count();
-                found.push(Adapter { name: info.name, kind, backend: name.to_owned(), index });
+                let limits = adapter.limits();
+                let largest_buffer = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+                found.push(Adapter { name: info.name, kind, backend: name.to_owned(), index, largest_buffer });
             }
         }
         found
@@ -252,6 +272,8 @@ mod wgpu {
             backend: format!("wgpu ({})", adapter.backend),
             host: false,
             half: adapter.kind != AdapterKind::Software && supports_half,
+            shares_memory: matches!(adapter.kind, AdapterKind::Integrated | AdapterKind::Software),
+            largest_buffer: Some(adapter.largest_buffer),
         })
     }
 }
@@ -261,7 +283,7 @@ mod tests {
     use super::{Adapter, AdapterKind, best};
 
     fn adapter(name: &str, kind: AdapterKind) -> Adapter {
-        Adapter { name: name.to_owned(), kind, backend: "vulkan".to_owned(), index: 0 }
+        Adapter { name: name.to_owned(), kind, backend: "vulkan".to_owned(), index: 0, largest_buffer: 0 }
     }
 
     #[test]

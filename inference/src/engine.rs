@@ -125,8 +125,8 @@ impl Engine {
     /// waits for that, but no longer than `patience`. True if they have ended.
     ///
     /// Blocks its thread: not for asynchronous code. Dropping the last handle
-    /// does the same without waiting. A load that is under way ends
-    /// with the part that is being read.
+    /// does the same without waiting. A load that is under way breaks off before
+    /// it reads the next part.
     pub fn shutdown(&self, patience: Duration) -> bool {
         self.handle.shared.close(State::Stopped);
         self.handle.threads.wait(patience)

@@ -16,13 +16,12 @@
 //! while the batch is [small](quantized::MANY_ROWS).
 //!
 //! Work is shared out on the current thread pool of `rayon`. A caller that
-//! computes many of them in a row does so from inside [the pool](pool): else
-//! each call hands over to it and sleeps.
+//! computes many of them in a row does so from inside the pool: else each call
+//! hands over to it and sleeps.
 
 pub(crate) mod attention;
 pub(crate) mod packed;
 pub(crate) mod pointwise;
-pub(crate) mod pool;
 pub(crate) mod quantized;
 
 mod bands;

@@ -17,6 +17,8 @@ mod language;
 mod load;
 mod model;
 mod open;
+#[cfg(feature = "cpu")]
+mod pool;
 mod priority;
 mod prompt;
 mod sampling;

@@ -10,8 +10,9 @@ use self::weights::Weights;
 use crate::checkpoint::{CheckpointError, Dtype, Files, ModelConfig, Tensors};
 use crate::device::{self, DeviceError, Placement};
 use crate::engine::Description;
+use crate::engine::load::Progress;
 use crate::model::{Attention, Block, Cache, Decoder, FeedForward, Rotary};
-use crate::settings::{ModelSettings, Quantization};
+use crate::settings::{DeviceChoice, ModelSettings, Quantization};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub(crate) enum LoadError {
     /// It does not fit; the arithmetic.
     #[error("the model does not fit: {0}")]
     DoesNotFit(String),
+    /// Whoever heard of the progress broke it off.
+    #[error("the load was broken off")]
+    BrokenOff,
 }
 
 /// A model as it would be loaded; nothing of its weights is read yet.
@@ -46,38 +50,63 @@ pub(crate) fn plan(files: &Files, config: &ModelConfig, settings: &ModelSettings
     let tensors = Tensors::open(files)?;
     tensors.check(config)?;
     let placement = device::choose(&settings.device)?;
-    let dtype = precision(config, &placement);
-    let budget = Budget::new(config, settings, dtype);
+    match place(config, settings, &tensors, placement) {
+        Err(LoadError::DoesNotFit(reason)) if settings.device == DeviceChoice::Auto && cfg!(feature = "cpu") => {
+            tracing::warn!(reason, "a model is loaded on the CPU");
+            place(config, settings, &tensors, device::host()?)
+        }
+        placed => placed,
+    }
+    .map(|(placement, dtype, description)| Plan { tensors, placement, dtype, description })
+}
+
+/// What a model comes to on a device, if it fits.
+fn place(
+    config: &ModelConfig,
+    settings: &ModelSettings,
+    tensors: &Tensors,
+    placement: Placement,
+) -> Result<(Placement, DType, Description), LoadError> {
+    let published = tensors.dtype("model.embed_tokens.weight");
+    let dtype = match published {
+        // Half precision where a GPU has it and the checkpoint has no more.
+        Some(Dtype::F16 | Dtype::BF16) if placement.half => DType::F16,
+        _ => DType::F32,
+    };
+    let budget = Budget::new(config, settings, tensors, &placement, dtype);
     budget.check(&placement)?;
+    let precision = match settings.quantization {
+        Quantization::Q8 => "q8",
+        Quantization::Q4 => "q4",
+        Quantization::None if placement.host && published == Some(Dtype::BF16) => "bf16",
+        Quantization::None => dtype.name(),
+    };
     let description = Description {
         family: config.family.as_str().to_owned(),
         parameters: config.parameters(),
         device: placement.name.clone(),
         backend: placement.backend.clone(),
-        precision: match settings.quantization {
-            Quantization::None => dtype.name().to_owned(),
-            Quantization::Q8 => "q8".to_owned(),
-            Quantization::Q4 => "q4".to_owned(),
-        },
+        precision: precision.to_owned(),
         weight_bytes: budget.weight_bytes,
         cache_bytes: budget.cache_bytes,
         context_length: settings.context_length,
         max_concurrent: settings.max_concurrent,
     };
-    Ok(Plan { tensors, placement, dtype, description })
+    Ok((placement, dtype, description))
 }
 
-/// Loads a model as `settings` say; `progress` hears of bytes read, and of
-/// bytes in all.
+/// Loads a model as `settings` say; `progress` hears of each part that was
+/// read.
 ///
 /// # Errors
 ///
-/// As [`plan`], and if a file is not what its header says.
+/// As [`plan`], if a file is not what its header says, and where `progress`
+/// breaks it off.
 pub(crate) fn load(
     files: &Files,
     config: &ModelConfig,
     settings: &ModelSettings,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: Progress<'_>,
 ) -> Result<(Decoder, Description), LoadError> {
     let plan = plan(files, config, settings)?;
     let mut weights = Weights {
@@ -92,19 +121,8 @@ pub(crate) fn load(
     Ok((assemble(config, settings, &mut weights)?, plan.description))
 }
 
-/// What activations and cache are kept in: half precision where a GPU has it
-/// and the checkpoint has no more, else single precision.
-fn precision(config: &ModelConfig, placement: &Placement) -> DType {
-    let halves = matches!(config.dtype, Some(Dtype::F16 | Dtype::BF16));
-    if halves && placement.half { DType::F16 } else { DType::F32 }
-}
-
 /// Builds the decoder from its weights.
-fn assemble(
-    config: &ModelConfig,
-    settings: &ModelSettings,
-    weights: &mut Weights<'_>,
-) -> Result<Decoder, CheckpointError> {
+fn assemble(config: &ModelConfig, settings: &ModelSettings, weights: &mut Weights<'_>) -> Result<Decoder, LoadError> {
     let (device, dtype) = (weights.placement.device.clone(), weights.dtype);
     let (embedding, tied) = weights.embedding("model.embed_tokens", config)?;
     let cache = [settings.max_concurrent, config.kv_heads, settings.context_length, config.head_dim];
@@ -137,7 +155,7 @@ fn block(
     settings: &ModelSettings,
     layer: usize,
     weights: &mut Weights<'_>,
-) -> Result<Block, CheckpointError> {
+) -> Result<Block, LoadError> {
     let name = |part: &str| format!("model.layers.{layer}.{part}");
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let queries = config.heads * config.head_dim;
@@ -168,4 +186,34 @@ fn block(
             down: weights.linear(&[name("mlp.down_proj")], inner, config.mlp_bias)?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::settings::{DeviceChoice, Source};
+
+    #[test]
+    fn a_load_that_is_broken_off_reads_no_further() {
+        let files = crate::builtin::files();
+        let config = ModelConfig::read(&files).unwrap();
+        let settings = ModelSettings {
+            name: "chat".to_owned(),
+            source: Source::BuiltIn,
+            device: DeviceChoice::Cpu,
+            quantization: Quantization::None,
+            context_length: 64,
+            max_concurrent: 1,
+            max_queue: 1,
+        };
+        let mut parts = 0;
+        let outcome = load(&files, &config, &settings, &mut |_, _| {
+            parts += 1;
+            if parts == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(outcome, Err(LoadError::BrokenOff)));
+        assert_eq!(parts, 3);
+    }
 }

@@ -23,7 +23,7 @@ use self::attention::{Batch, Gathered, Run};
 use self::mask::Masks;
 use crate::engine::forward::{Forward, Step};
 #[cfg(feature = "cpu")]
-use crate::kernels::pool;
+use crate::pool;
 
 pub(crate) use self::attention::Attention;
 pub(crate) use self::block::Block;
@@ -111,7 +111,12 @@ impl Decoder {
         for (block, cache) in &mut self.layers {
             x = block.prefill(x, cache, &run);
         }
-        wanted.then(|| self.logits(x.slice([rows - 1..rows])))
+        if wanted {
+            return Some(self.logits(x.narrow(0, rows - 1, 1)));
+        }
+        // Work that only piles up could neither be timed nor cancelled.
+        self.device.sync().expect("a device that fails panics, and the engine begins anew");
+        None
     }
 
     /// See [`Forward::decode`].

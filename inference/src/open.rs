@@ -15,7 +15,7 @@ impl Engine {
     #[must_use]
     pub fn open(settings: ModelSettings, observer: Arc<dyn Observer>) -> Self {
         let again = settings.clone();
-        Self::start(&settings, move |progress: Progress<'_>| open(&again, progress).map_err(describe_error), observer)
+        Self::start(&again, move |progress: Progress<'_>| open(&settings, progress).map_err(describe_error), observer)
     }
 }
 
@@ -47,7 +47,7 @@ pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> 
     };
     planned().map_err(|error| match error.downcast_ref::<LoadError>() {
         Some(LoadError::Device(_) | LoadError::DoesNotFit(_)) => DescribeError::Machine(describe_error(error)),
-        Some(LoadError::Checkpoint(_)) | None => DescribeError::Checkpoint(describe_error(error)),
+        Some(LoadError::Checkpoint(_) | LoadError::BrokenOff) | None => DescribeError::Checkpoint(describe_error(error)),
     })
 }
 

@@ -5,12 +5,13 @@
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Makes the calling thread give way to those that serve calls. Where the
-/// system does not let it, everything works as before, only less evenly.
+/// Makes the calling thread, and those it starts from now on, give way to those
+/// that serve calls. Where the system does not let it, everything works as
+/// before, only less evenly.
 pub(crate) fn give_way() {
-    // On Linux, a thread has its own.
+    // On Linux, a thread has its own; set, not added to what it inherited.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "a thread of a model keeps its priority");
     }
 }

@@ -10,6 +10,9 @@ mod room;
 
 use std::sync::Arc;
 
+use minijinja::ErrorKind;
+use tracing::{debug, warn};
+
 use self::disarm::Disarmed;
 use crate::chat::{Message, Role};
 use crate::template::{Template, TemplateError};
@@ -17,6 +20,8 @@ use crate::tokenizer::Tokenizer;
 
 /// Bytes that a template may make besides three times the text of the messages.
 const TEMPLATE_BYTES: usize = 1 << 20;
+/// A question that every template can render.
+const QUESTION: &str = "Is it?";
 /// An answer no template changes; what follows it ends a turn.
 const ANSWER: &str = "Yes.";
 
@@ -60,6 +65,7 @@ impl Prompter {
         vocabulary_size: usize,
     ) -> Self {
         let mut prompter = Self { tokenizer, template, stop_tokens: end_tokens.to_vec(), vocabulary_size };
+        prompter.try_out();
         prompter.stop_tokens.extend(prompter.end_of_turn());
         prompter.stop_tokens.sort_unstable();
         prompter.stop_tokens.dedup();
@@ -105,10 +111,20 @@ impl Prompter {
         &self.stop_tokens
     }
 
+    /// Says so where the template fails at the plainest of conversations: then
+    /// it is not the callers who are at fault later.
+    fn try_out(&self) {
+        let question = Message { role: Role::User, content: QUESTION.to_owned() };
+        let rendered = self.template.render([(&question, QUESTION)], true, TEMPLATE_BYTES);
+        if let Err(error @ TemplateError::Failed { .. }) = rendered {
+            warn!(%error, "the chat template cannot render a plain question");
+        }
+    }
+
     fn end_of_turn(&self) -> Option<u32> {
-        let question = Message { role: Role::User, content: "Is it?".to_owned() };
+        let question = Message { role: Role::User, content: QUESTION.to_owned() };
         let answer = Message { role: Role::Assistant, content: ANSWER.to_owned() };
-        let turns = [(&question, question.content.as_str()), (&answer, ANSWER)];
+        let turns = [(&question, QUESTION), (&answer, ANSWER)];
         let rendered = self.template.render(turns, false, TEMPLATE_BYTES).ok()?;
         let (_, after) = rendered.rsplit_once(ANSWER)?;
         let tokens = self.tokenizer.encode(after.trim_start()).ok()?;
@@ -116,9 +132,16 @@ impl Prompter {
     }
 }
 
+/// Not every template says by `raise_exception` what it cannot take: some reach
+/// for a turn that is not there, or add a text to nothing. That is the caller's
+/// to mend as well.
 fn refusal(error: TemplateError) -> PromptError {
     match error {
         TemplateError::Objection(text) => PromptError::Messages(text),
+        TemplateError::Failed { kind: ErrorKind::UndefinedError | ErrorKind::InvalidOperation, .. } => {
+            debug!(%error, "a conversation does not suit the chat template");
+            PromptError::Messages("the model's template does not accept these messages".to_owned())
+        }
         error => PromptError::Failed(error),
     }
 }

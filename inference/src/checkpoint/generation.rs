@@ -1,5 +1,7 @@
 //! `generation_config.json`: how a checkpoint's makers sample from it.
 
+use serde_json::Value;
+
 use crate::chat::Sampling;
 
 use super::{
@@ -54,7 +56,7 @@ impl Generation {
         let samples = file.flag("do_sample")?.unwrap_or(false);
         let sampling = Sampling {
             temperature: Some(if samples { temperature as f32 } else { 0.0 }),
-            top_k: Some(file.count("top_k", 0..=usize::MAX)?.unwrap_or(50)),
+            top_k: Some(top_k(&file)?),
             top_p: Some(file.number("top_p", 0.0..=1.0)?.unwrap_or(1.0) as f32),
             min_p: Some(file.number("min_p", 0.0..=1.0)?.unwrap_or(0.0) as f32),
             repetition_penalty: Some(file.number("repetition_penalty", 1e-3..=1e3)?.unwrap_or(1.0) as f32),
@@ -63,6 +65,14 @@ impl Generation {
         let end_tokens = token_ids(&file, "eos_token_id", config.vocab_size)?;
         let end_tokens = if end_tokens.is_empty() { config.end_tokens.clone() } else { end_tokens };
         Ok(Self { sampling, end_tokens })
+    }
+}
+
+/// 0 means all, and some files say -1 for that.
+fn top_k(file: &Object<'_>) -> Result<usize, CheckpointError> {
+    match file.value("top_k").and_then(Value::as_i64) {
+        Some(-1) => Ok(0),
+        _ => Ok(file.count("top_k", 0..=usize::MAX)?.unwrap_or(50)),
     }
 }
 
@@ -99,6 +109,15 @@ mod tests {
         assert_eq!(sampling.temperature, Some(1.0));
         assert_eq!(sampling.top_k, Some(50));
         assert_eq!(sampling.top_p, Some(1.0));
+    }
+
+    #[test]
+    fn all_tokens_count_where_top_k_is_none_or_minus_one() {
+        for (json, top_k) in [(r#"{"top_k": -1}"#, 0), (r#"{"top_k": 0}"#, 0), (r#"{"top_k": 20}"#, 20), ("{}", 50)] {
+            assert_eq!(parse(json).unwrap().sampling.top_k, Some(top_k), "{json}");
+        }
+        assert!(parse(r#"{"top_k": -2}"#).is_err());
+        assert!(parse(r#"{"top_k": 1.5}"#).is_err());
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl Tensors {
         self.entries.get(name).map_or(0, |(_, entry)| entry.elements * entry.dtype.bytes())
     }
 
+    /// How many elements a tensor has; 0 if there is none of this name.
+    #[must_use]
+    pub fn elements(&self, name: &str) -> usize {
+        self.entries.get(name).map_or(0, |(_, entry)| usize::try_from(entry.elements).unwrap_or(0))
+    }
+
     /// How a tensor's elements are stored.
     #[must_use]
     pub fn dtype(&self, name: &str) -> Option<Dtype> {

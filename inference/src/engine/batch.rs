@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tracing::error;
 
-use super::chunk::Chunk;
+use super::chunk::{self, Chunk};
 use super::conversation::Conversation;
 use super::error::ChatError;
 use super::forward::{Forward, Step};
@@ -56,12 +56,13 @@ impl Batch {
         self.slots.has_free()
     }
 
-    /// Gives a conversation a slot; one must be free.
+    /// Gives a conversation a slot.
+    ///
+    /// # Panics
+    ///
+    /// When [none is free](Self::has_room).
     pub(super) fn join(&mut self, conversation: Conversation, observer: &dyn Observer) {
-        let Some(lease) = self.slots.take(&conversation.prompt) else {
-            conversation.place.refuse(ChatError::Failed);
-            return;
-        };
+        let lease = self.slots.take(conversation.scope, conversation.reusable()).expect("a slot is free");
         observer.prompt(conversation.prompt.len(), lease.cached);
         self.sequences.push(Sequence::new(conversation, lease, self.context_length, Instant::now()));
     }
@@ -115,7 +116,7 @@ impl Batch {
             if left < most && rest.len() > left {
                 break;
             }
-            let chunk = &rest[..rest.len().min(left)];
+            let chunk = &rest[..chunk::piece(rest.len(), left, sequence.is_steady())];
             let (tokens, is_last) = (chunk.len(), chunk.len() == rest.len());
             let (slot, start) = (sequence.slot(), sequence.computed());
             let started = Instant::now();
@@ -127,7 +128,7 @@ impl Batch {
                 None if !is_last => {}
                 _ => return Err(Fault),
             }
-            left -= tokens;
+            left = left.saturating_sub(tokens);
         }
         Ok(())
     }

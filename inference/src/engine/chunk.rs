@@ -11,7 +11,9 @@ const HICCUP: Duration = Duration::from_millis(250);
 
 /// Suits the pieces of prompts to the speed of the device.
 ///
-/// Sizes are powers of two, so a device meets few shapes.
+/// Sizes are powers of two, so a device meets few shapes. Measures what the
+/// device has done once [`Forward::prefill`](super::forward::Forward::prefill)
+/// returns.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chunk {
     /// Of one token, measured on whole pieces.
@@ -43,6 +45,16 @@ impl Chunk {
     }
 }
 
+/// How many of the `rest` tokens of a prompt are computed next, where this
+/// round has room for `left`.
+///
+/// How a prompt is cut shows in the last bits of its logits, and so may change
+/// what is drawn from them. Where that must come out the same again it is
+/// `steady`: cut every [`MOST`] tokens, whatever the others wait for.
+pub(super) fn piece(rest: usize, left: usize, steady: bool) -> usize {
+    rest.min(if steady { MOST } else { left })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +69,14 @@ mod tests {
             chunk.took(64, Duration::from_secs(64));
         }
         assert_eq!(chunk.tokens(true), FEWEST);
+    }
+
+    #[test]
+    fn a_steady_prompt_is_cut_at_the_same_places_always() {
+        for left in [FEWEST, 100, MOST] {
+            assert_eq!((piece(600, left, true), piece(600, left, false)), (MOST, left));
+            assert_eq!((piece(20, left, true), piece(20, left, false)), (20, 20));
+        }
     }
 
     #[test]

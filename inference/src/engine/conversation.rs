@@ -30,6 +30,10 @@ pub(super) struct Conversation {
     /// Never empty, and shorter than the context.
     pub(super) prompt: Vec<u32>,
     pub(super) max_tokens: Option<usize>,
+    /// The request's.
+    pub(super) scope: u64,
+    /// The same text is expected where the same is asked again.
+    pub(super) steady: bool,
     pub(super) voice: Voice,
 }
 
@@ -38,6 +42,17 @@ pub(super) struct Voice {
     pub(super) stop_tokens: Arc<[u32]>,
     pub(super) sampler: Box<dyn Sample>,
     pub(super) writer: Box<dyn Write>,
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    /// What of the prompt need not be computed where the cache holds it. What
+    /// the cache holds was computed in other company: it differs in the last
+    /// bits, and may change what is drawn.
+    pub(super) fn reusable(&self) -> &[u32] {
+        if self.steady { &[] } else { &self.prompt }
+    }
 }
 
 // === impl Place ===

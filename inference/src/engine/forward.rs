@@ -23,7 +23,8 @@ pub(crate) trait Forward {
     /// Computes `tokens` at the positions `start..` of a slot whose cache holds
     /// everything before `start`; what it held from there on is forgotten.
     /// Returns the logits `[vocabulary]` after the last token where they are
-    /// wanted.
+    /// wanted, and in any case once the device is done: how long it took says
+    /// how much may be asked of it at once.
     fn prefill(&mut self, slot: usize, start: usize, tokens: &[u32], wanted: bool) -> Option<Vec<f32>>;
 
     /// Computes one token for each of several slots, all different. Returns

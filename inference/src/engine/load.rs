@@ -1,12 +1,19 @@
 //! A model coming into being, on the thread that will own it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+mod milestones;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::info;
 
 use super::forward::Forward;
 use super::language::Language;
 use super::shared::Shared;
 use super::state::{Description, State};
+use milestones::Milestones;
 
 /// A model that can begin.
 pub(crate) struct Loaded {
@@ -18,8 +25,9 @@ pub(crate) struct Loaded {
     pub(crate) description: Description,
 }
 
-/// Hears how many bytes of how many have been read.
-pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+/// Hears how many bytes of how many have been read. Where it breaks, nobody
+/// waits for the model any more, and loading it shall end.
+pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64, u64) -> ControlFlow<()>;
 
 /// Makes a model; called again after one that failed.
 ///
@@ -28,18 +36,18 @@ pub(crate) trait Load: FnMut(Progress<'_>) -> Result<Loaded, String> + Send + 's
 
 impl<F: FnMut(Progress<'_>) -> Result<Loaded, String> + Send + 'static> Load for F {}
 
-/// What a load is unwound with that nobody waits for any more.
-struct Unwanted;
-
-/// Loads once, and shows how far it is. Once the engine is closed it breaks off
-/// with the next part that is read.
+/// Loads once, and shows how far it is.
 pub(super) fn attempt(shared: &Shared, load: &mut dyn Load) -> Result<Loaded, String> {
+    let started = Instant::now();
+    let mut milestones = Milestones::default();
     let mut progress = |done_bytes, total_bytes| {
-        if shared.queue.is_closed() {
-            // No panic: nothing went wrong, and nobody shall read of it.
-            resume_unwind(Box::new(Unwanted));
-        }
         shared.set_state(State::Loading { done_bytes, total_bytes });
+        let took = started.elapsed();
+        if milestones.reached(done_bytes, total_bytes, took) {
+            let took_ms = took.as_millis();
+            info!(model = %shared.name, done_bytes, total_bytes, took_ms, "a model is being loaded");
+        }
+        if shared.queue.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     // A load that failed half-way is dropped whole before the next begins.
     let outcome = catch_unwind(AssertUnwindSafe(|| load(&mut progress)));

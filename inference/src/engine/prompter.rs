@@ -19,7 +19,8 @@ pub(super) fn run(shared: &Shared) {
     while let Some(Arrival { place, request }) = shared.queue.next_arrival() {
         match prepare(shared, &place, &request) {
             Ok((prompt, voice)) => {
-                shared.queue.prepared(Conversation { place, prompt, max_tokens: request.max_tokens, voice });
+                let (max_tokens, scope, steady) = (request.max_tokens, request.scope, request.sampling.is_seeded());
+                shared.queue.prepared(Conversation { place, prompt, max_tokens, scope, steady, voice });
             }
             Err(error) => {
                 shared.queue.refused();

@@ -33,7 +33,7 @@ pub(super) struct Sequence {
 /// A sequence that is over; its client has not been told.
 pub(super) struct Ended {
     pub(super) slot: usize,
-    /// The tokens that the slot's cache holds.
+    /// The tokens that the slot's cache holds, where they can be relied upon.
     pub(super) kept: Vec<u32>,
     pub(super) usage: Usage,
     pub(super) submitted: Instant,
@@ -73,6 +73,11 @@ impl Sequence {
     /// Positions that the slot's cache holds.
     pub(super) fn computed(&self) -> usize {
         self.computed
+    }
+
+    /// Its prompt is cut at fixed places.
+    pub(super) fn is_steady(&self) -> bool {
+        self.conversation.steady
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -145,8 +150,10 @@ impl Sequence {
 
     /// Leaves the slot.
     pub(super) fn end(mut self) -> Ended {
-        self.history.truncate(self.computed);
         let ending = self.ending.unwrap_or(Err(ChatError::Failed));
+        // What failed once would fail whoever went on from there.
+        let is_sound = ending != Err(ChatError::Failed);
+        self.history.truncate(if is_sound { self.computed } else { 0 });
         Ended {
             slot: self.slot,
             kept: self.history,

@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 /// The slots of a model's cache, and what each of them holds.
 ///
 /// A slot that comes free keeps what it holds: a conversation that goes on
-/// from there computes only what is new.
+/// from there computes only what is new. That only holds within one
+/// [scope](crate::chat::ChatRequest::scope): how soon a prompt is computed
+/// would otherwise tell whether somebody else had begun alike.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
@@ -19,6 +21,8 @@ struct Slot {
     /// The tokens whose keys and values the cache holds; while it is taken,
     /// the conversation knows them.
     kept: Vec<u32>,
+    /// Whose they are.
+    scope: u64,
     used: u64,
 }
 
@@ -49,20 +53,21 @@ impl Slots {
         self.slots.iter().map(|slot| slot.kept.len()).sum()
     }
 
-    /// Takes a slot for a prompt; `None` where none is free.
+    /// Takes a slot for a prompt, or what of it may come from the cache; `None`
+    /// where none is free.
     ///
     /// That with the longest common prefix, if at least half of what it keeps
     /// is of use. All prompts start alike, and a few tokens are no reason to
     /// throw away somebody's long conversation: then it is the one whose last
     /// use is the longest ago. The last token of a prompt is never taken from
     /// the cache, for its logits are wanted.
-    pub(super) fn take(&mut self, prompt: &[u32]) -> Option<Lease> {
+    pub(super) fn take(&mut self, scope: u64, prompt: &[u32]) -> Option<Lease> {
         let (slot, cached) = self
             .slots
             .iter()
             .enumerate()
             .filter(|(_, slot)| !slot.is_taken)
-            .map(|(index, slot)| (index, slot.common(prompt)))
+            .map(|(index, slot)| (index, slot.common(scope, prompt)))
             .max_by_key(|&(index, common)| {
                 let slot = &self.slots[index];
                 let worth = if common * 2 >= slot.kept.len() { common } else { 0 };
@@ -70,14 +75,15 @@ impl Slots {
             })?;
         self.clock += 1;
         let taken = &mut self.slots[slot];
-        *taken = Slot { is_taken: true, kept: Vec::new(), used: self.clock };
+        *taken = Slot { is_taken: true, kept: Vec::new(), scope, used: self.clock };
         Some(Lease { slot, cached })
     }
 
     /// Takes a slot back, whose cache now holds these tokens.
     pub(super) fn give_back(&mut self, slot: usize, kept: Vec<u32>) {
         self.clock += 1;
-        self.slots[slot] = Slot { is_taken: false, kept, used: self.clock };
+        let free = &mut self.slots[slot];
+        *free = Slot { is_taken: false, kept, scope: free.scope, used: self.clock };
     }
 }
 
@@ -85,7 +91,10 @@ impl Slots {
 
 impl Slot {
     /// How much of a prompt it spares computing.
-    fn common(&self, prompt: &[u32]) -> usize {
+    fn common(&self, scope: u64, prompt: &[u32]) -> usize {
+        if self.scope != scope {
+            return 0;
+        }
         let most = prompt.len().saturating_sub(1);
         self.kept.iter().zip(&prompt[..most]).take_while(|(kept, token)| kept == token).count()
     }
@@ -96,54 +105,69 @@ mod tests {
     use super::*;
 
     const LONG: [u32; 6] = [1, 2, 3, 4, 5, 6];
+    const ME: u64 = 1;
 
     #[test]
     fn the_longest_common_prefix_is_continued() {
         let mut slots = Slots::new(3);
         for prompt in [&[1, 2][..], &LONG, &[9]] {
-            let lease = slots.take(prompt).unwrap();
+            let lease = slots.take(ME, prompt).unwrap();
             assert_eq!(lease.cached, 0);
         }
         assert!(!slots.has_free());
-        assert_eq!(slots.take(&LONG), None);
+        assert_eq!(slots.take(ME, &LONG), None);
         slots.give_back(0, vec![1, 2]);
         slots.give_back(1, LONG.to_vec());
         slots.give_back(2, vec![9]);
         assert_eq!(slots.kept(), 9);
-        assert_eq!(slots.take(&[1, 2, 3, 4, 5, 6, 7]), Some(Lease { slot: 1, cached: 6 }));
+        assert_eq!(slots.take(ME, &[1, 2, 3, 4, 5, 6, 7]), Some(Lease { slot: 1, cached: 6 }));
         assert_eq!(slots.kept(), 3);
     }
 
     #[test]
     fn the_last_token_of_a_prompt_is_always_computed() {
         let mut slots = Slots::new(1);
-        slots.take(&LONG).unwrap();
+        slots.take(ME, &LONG).unwrap();
         slots.give_back(0, LONG.to_vec());
-        assert_eq!(slots.take(&LONG), Some(Lease { slot: 0, cached: 5 }));
+        assert_eq!(slots.take(ME, &LONG), Some(Lease { slot: 0, cached: 5 }));
     }
 
     #[test]
     fn a_common_greeting_does_not_push_out_a_long_conversation() {
         let mut slots = Slots::new(2);
-        slots.take(&LONG).unwrap();
+        slots.take(ME, &LONG).unwrap();
         slots.give_back(0, LONG.to_vec());
-        assert_eq!(slots.take(&[1, 2, 9]), Some(Lease { slot: 1, cached: 0 }));
+        assert_eq!(slots.take(ME, &[1, 2, 9]), Some(Lease { slot: 1, cached: 0 }));
         // Nothing else is free: what it shares is still of use.
-        assert_eq!(slots.take(&[1, 2, 9]), Some(Lease { slot: 0, cached: 2 }));
+        assert_eq!(slots.take(ME, &[1, 2, 9]), Some(Lease { slot: 0, cached: 2 }));
     }
 
     #[test]
     fn without_a_common_prefix_the_longest_unused_goes() {
         let mut slots = Slots::new(2);
-        slots.take(&[1]).unwrap();
-        slots.take(&[2]).unwrap();
+        slots.take(ME, &[1]).unwrap();
+        slots.take(ME, &[2]).unwrap();
         slots.give_back(1, vec![2]);
         slots.give_back(0, vec![1]);
-        assert_eq!(slots.take(&[3, 3]), Some(Lease { slot: 1, cached: 0 }));
+        assert_eq!(slots.take(ME, &[3, 3]), Some(Lease { slot: 1, cached: 0 }));
     }
 
     #[test]
     fn an_empty_prompt_takes_a_slot_too() {
-        assert_eq!(Slots::new(1).take(&[]), Some(Lease { slot: 0, cached: 0 }));
+        assert_eq!(Slots::new(1).take(ME, &[]), Some(Lease { slot: 0, cached: 0 }));
+    }
+
+    #[test]
+    fn another_scope_shares_nothing() {
+        let mut slots = Slots::new(2);
+        slots.take(ME, &LONG).unwrap();
+        slots.give_back(0, LONG.to_vec());
+        assert_eq!(slots.take(ME + 1, &LONG), Some(Lease { slot: 1, cached: 0 }));
+        // Nothing else is free: it is overwritten from the start.
+        assert_eq!(slots.take(ME + 1, &LONG), Some(Lease { slot: 0, cached: 0 }));
+        slots.give_back(0, LONG.to_vec());
+        slots.give_back(1, LONG.to_vec());
+        assert_eq!(slots.take(ME, &LONG).unwrap().cached, 0);
+        assert_eq!(slots.take(ME + 1, &LONG).unwrap().cached, 5);
     }
 }

@@ -46,7 +46,15 @@ impl Bench {
     }
 
     fn start(slots: usize, max_queue: usize, script: Arc<Script>) -> Self {
-        let settings = settings(slots, max_queue);
+        let settings = ModelSettings {
+            name: "chat".to_owned(),
+            source: Source::BuiltIn,
+            device: DeviceChoice::Cpu,
+            quantization: Quantization::None,
+            context_length: CONTEXT,
+            max_concurrent: slots,
+            max_queue,
+        };
         let record = Arc::<Record>::default();
         let load = stub::load(slots, CONTEXT, Arc::clone(&script));
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(4));
@@ -63,18 +71,6 @@ impl Bench {
     }
 }
 
-fn settings(slots: usize, max_queue: usize) -> ModelSettings {
-    ModelSettings {
-        name: "chat".to_owned(),
-        source: Source::BuiltIn,
-        device: DeviceChoice::Cpu,
-        quantization: Quantization::None,
-        context_length: CONTEXT,
-        max_concurrent: slots,
-        max_queue,
-    }
-}
-
 /// Asks for so many tokens.
 fn say(content: &str, max_tokens: usize) -> ChatRequest {
     let message = Message { role: Role::User, content: content.to_owned() };
@@ -84,6 +80,7 @@ fn say(content: &str, max_tokens: usize) -> ChatRequest {
         max_tokens: Some(max_tokens),
         stop: Vec::new(),
         deadline: None,
+        scope: 0,
     }
 }
 

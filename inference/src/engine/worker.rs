@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::backoff::Backoff;
 use super::batch::{Batch, Fault};
@@ -24,7 +24,12 @@ pub(super) fn run(shared: &Shared, load: &mut dyn Load, mut backoff: Backoff) {
     let mut is_first = true;
     while !shared.queue.is_closed() {
         let started = Instant::now();
-        match load::attempt(shared, load) {
+        let loaded = load::attempt(shared, load);
+        if shared.queue.is_closed() {
+            debug!(model = %shared.name, "a load was broken off: nobody waits for the model");
+            return;
+        }
+        match loaded {
             Ok(loaded) => {
                 is_first = false;
                 let forward = open(shared, loaded, started);
@@ -32,8 +37,6 @@ pub(super) fn run(shared: &Shared, load: &mut dyn Load, mut backoff: Backoff) {
                     return;
                 }
             }
-            // Nobody waits for it, so it is no failure.
-            Err(_) if shared.queue.is_closed() => return,
             Err(reason) if is_first => {
                 error!(model = %shared.name, %reason, "a model could not be loaded");
                 shared.close(State::Failed(reason));
@@ -59,8 +62,11 @@ fn open(shared: &Shared, loaded: Loaded, started: Instant) -> Box<dyn Forward> {
         device = %description.device,
         backend = %description.backend,
         precision = %description.precision,
+        parameters = description.parameters,
         weight_bytes = description.weight_bytes,
         cache_bytes = description.cache_bytes,
+        context_length = description.context_length,
+        max_concurrent = description.max_concurrent,
         took_ms = started.elapsed().as_millis(),
         "a model is ready"
     );

@@ -1,85 +1,149 @@
 //! How much memory a model takes, and whether it is there.
 
+mod available;
+
 use burn::tensor::DType;
 
 use super::LoadError;
-use crate::checkpoint::ModelConfig;
+use crate::checkpoint::{Dtype, ModelConfig, Tensors};
 use crate::device::Placement;
 use crate::settings::{ModelSettings, Quantization};
 
-/// Memory besides weights and cache: activations, the tables of positions, the
-/// part that is being read. Measured on models of 0.1 to 1 billion weights.
-const WORKING_BYTES: u64 = 256 << 20;
+/// Rows that are computed at once at most.
+const ROWS: u64 = 256;
+
+/// What the program, tokenizer and queues take besides.
+const PROGRAM_BYTES: u64 = 64 << 20;
 
 /// What a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Budget {
     pub(super) weight_bytes: u64,
     pub(super) cache_bytes: u64,
+    /// While it is loaded and computes, besides.
+    working_bytes: u64,
+    /// The largest that is in one piece.
+    largest_bytes: u64,
 }
 
+/// In how many bits weights are kept.
+struct Widths<'a> {
+    tensors: &'a Tensors,
+    quantization: Quantization,
+    dtype: DType,
+    host: bool,
+}
+
+// === impl Budget ===
+
 impl Budget {
-    pub(super) fn new(config: &ModelConfig, settings: &ModelSettings, dtype: DType) -> Self {
+    pub(super) fn new(
+        config: &ModelConfig,
+        settings: &ModelSettings,
+        tensors: &Tensors,
+        placement: &Placement,
+        dtype: DType,
+    ) -> Self {
         let size = dtype.size() as u64;
-        let parameters = config.parameters();
-        let embedding = (config.vocab_size * config.hidden_size) as u64;
-        // The output projection of a tied model is the embedding itself, unless
-        // it is quantised.
-        let quantised = parameters - if config.tied_embeddings { 0 } else { embedding };
-        let weight_bytes = match settings.quantization {
-            Quantization::None => parameters * size,
-            // A block of 32 weights has one scale.
-            Quantization::Q8 => quantised * 9 / 8 + embedding * size,
-            Quantization::Q4 => quantised * 5 / 8 + embedding * size,
-        };
-        let positions = (settings.max_concurrent * settings.context_length) as u64;
-        let per_position = (2 * config.layers * config.kv_heads * config.head_dim) as u64 * size;
-        Self { weight_bytes, cache_bytes: positions * per_position }
+        let widths = Widths { tensors, quantization: settings.quantization, dtype, host: placement.host };
+        let specs = config.tensors();
+        let bytes = |name: &str, elements: u64, matrix: bool| elements * widths.half_bits(name, matrix) / 16;
+        let parts = specs.iter().map(|spec| bytes(&spec.name, spec.elements(), spec.shape.len() > 1));
+        let weight_bytes = parts.clone().sum();
+        let (slots, length) = (settings.max_concurrent as u64, settings.context_length as u64);
+        let layer_cache = slots * length * (config.kv_heads * config.head_dim) as u64 * size;
+        // A part is read as single precision, and on its way to a device laid
+        // out anew; parts that are computed at once are read at once.
+        let (hidden, inner) = (config.hidden_size as u64, config.intermediate_size as u64);
+        let vocabulary = config.vocab_size as u64;
+        let read = (vocabulary * hidden).max(2 * inner * hidden) * 4 * if placement.host { 1 } else { 3 };
+        let group = (config.heads / config.kv_heads) as u64;
+        let activations = ROWS * (2 * inner + 4 * hidden) * 4 + slots * vocabulary * 8 + group * ROWS * length * 4;
+        Self {
+            weight_bytes,
+            cache_bytes: 2 * config.layers as u64 * layer_cache,
+            working_bytes: read + activations + PROGRAM_BYTES,
+            largest_bytes: parts.max().unwrap_or(0).max(layer_cache),
+        }
     }
 
     /// Refuses what cannot fit, with the arithmetic.
     pub(super) fn check(&self, placement: &Placement) -> Result<(), LoadError> {
-        let Some(available) = available(placement) else { return Ok(()) };
-        let wanted = self.weight_bytes + self.cache_bytes + WORKING_BYTES;
+        if let Some(allowed) = placement.largest_buffer.filter(|allowed| *allowed < self.largest_bytes) {
+            return Err(LoadError::DoesNotFit(format!(
+                "its largest part takes {}, and {} allows {} in one buffer; \
+                 quantize, or a smaller contextLength or maxConcurrent, makes it smaller",
+                mebibytes(self.largest_bytes),
+                placement.name,
+                mebibytes(allowed),
+            )));
+        }
+        let Some(available) = placement.shares_memory.then(available::bytes).flatten() else { return Ok(()) };
+        let wanted = self.weight_bytes + self.cache_bytes + self.working_bytes;
         if wanted <= available {
             return Ok(());
         }
         Err(LoadError::DoesNotFit(format!(
-            "{} of weights, {} of cache and {} to work with are {}, and {} has {} available; \
-             a smaller contextLength or maxConcurrent, or quantize, makes it smaller",
+            "{} of weights, {} of cache and {} to work with are {}, and {} are available; \
+             quantize, or a smaller contextLength or maxConcurrent, makes it smaller",
             mebibytes(self.weight_bytes),
             mebibytes(self.cache_bytes),
-            mebibytes(WORKING_BYTES),
+            mebibytes(self.working_bytes),
             mebibytes(wanted),
-            placement.name,
             mebibytes(available),
         )))
     }
 }
 
-/// The memory that may still be taken. Nobody says it of an adapter.
-fn available(placement: &Placement) -> Option<u64> {
-    if !placement.host {
-        return None;
-    }
-    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|info| {
-        let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    });
-    match (free, control_group()) {
-        (Some(free), Some(left)) => Some(free.min(left)),
-        (free, left) => free.or(left),
-    }
-}
+// === impl Widths ===
 
-/// What a container's limit leaves (control groups, version 2).
-fn control_group() -> Option<u64> {
-    let read = |name: &str| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok();
-    let limit = read("memory.max")?.trim().parse::<u64>().ok()?;
-    let used = read("memory.current")?.trim().parse::<u64>().ok()?;
-    Some(limit.saturating_sub(used))
+impl Widths<'_> {
+    /// Halves of bits of one weight, with its share of a block's scale: one of
+    /// 16 bits for 32 weights on the CPU, of 32 bits on a device.
+    fn half_bits(&self, name: &str, matrix: bool) -> u64 {
+        let plain = self.dtype.size() as u64 * 16;
+        // A table of embeddings is looked up in: a device keeps it as it is.
+        let quantised = matrix && (self.host || !name.contains("embed_tokens"));
+        let scale = if self.host { 1 } else { 2 };
+        match self.quantization {
+            Quantization::Q8 if quantised => 16 + scale,
+            Quantization::Q4 if quantised => 8 + scale,
+            _ if matrix && self.host && self.tensors.dtype(name) == Some(Dtype::BF16) => 32,
+            _ => plain,
+        }
+    }
 }
 
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Budget;
+    use crate::device;
+    use crate::settings::DeviceChoice;
+
+    fn budget(weight_bytes: u64, largest_bytes: u64) -> Budget {
+        Budget { weight_bytes, cache_bytes: 2 << 20, working_bytes: 3 << 20, largest_bytes }
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_the_arithmetic() {
+        let placement = device::choose(&DeviceChoice::Cpu).expect("there is a CPU");
+        assert!(budget(1 << 20, 0).check(&placement).is_ok());
+        let refusal = budget(1 << 60, 0).check(&placement).expect_err("nobody has an exbibyte").to_string();
+        for part in ["1099511627776 MiB of weights", "2 MiB of cache", "3 MiB to work with", "1099511627781 MiB, and"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_no_buffer_holds_is_refused() {
+        let mut placement = device::choose(&DeviceChoice::Cpu).expect("there is a CPU");
+        placement.largest_buffer = Some(128 << 20);
+        assert!(budget(1 << 20, 128 << 20).check(&placement).is_ok());
+        let refusal = budget(1 << 20, 129 << 20).check(&placement).expect_err("too large").to_string();
+        assert!(refusal.contains("takes 129 MiB") && refusal.contains("allows 128 MiB"), "{refusal}");
+    }
 }

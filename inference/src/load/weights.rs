@@ -1,15 +1,18 @@
 //! Reads weights one part at a time and puts them where they are computed with.
 
+use std::ops::ControlFlow;
 #[cfg(feature = "cpu")]
 use std::sync::Arc;
 
 use burn::tensor::quantization::{QuantScheme, QuantValue, ScaleDtype};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::LoadError;
 #[cfg(feature = "cpu")]
 use crate::checkpoint::Dtype;
-use crate::checkpoint::{CheckpointError, ModelConfig, Tensors};
+use crate::checkpoint::{ModelConfig, Tensors};
 use crate::device::Placement;
+use crate::engine::load::Progress;
 #[cfg(feature = "cpu")]
 use crate::kernels::{packed::Packed, quantized::Quantized};
 #[cfg(feature = "cpu")]
@@ -24,8 +27,8 @@ pub(super) struct Weights<'a> {
     /// Of what is not quantised.
     pub(super) dtype: DType,
     pub(super) quantization: Quantization,
-    /// Hears of bytes read, and of bytes in all.
-    pub(super) progress: &'a mut dyn FnMut(u64, u64),
+    /// Hears of each part.
+    pub(super) progress: Progress<'a>,
     pub(super) done_bytes: u64,
     pub(super) total_bytes: u64,
 }
@@ -37,7 +40,7 @@ impl Weights<'_> {
         &mut self,
         name: &str,
         config: &ModelConfig,
-    ) -> Result<(Embedding, Option<Matrix>), CheckpointError> {
+    ) -> Result<(Embedding, Option<Matrix>), LoadError> {
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
         let name = format!("{name}.weight");
         let rows = self.read(&name)?;
@@ -48,18 +51,18 @@ impl Weights<'_> {
             return Ok((Embedding::Host(matrix), head));
         }
         let table = self.tensor(rows, [vocabulary, hidden]);
-        let head = config.tied_embeddings.then(|| Matrix::Device(table.clone().transpose()));
-        Ok((Embedding::Device(table), head))
+        let head = config.tied_embeddings.then(|| Matrix::Device(Box::new(table.clone().transpose())));
+        Ok((Embedding::Device(Box::new(table)), head))
     }
 
     /// Of any number of features.
-    pub(super) fn norm(&mut self, name: &str, config: &ModelConfig) -> Result<RmsNorm, CheckpointError> {
+    pub(super) fn norm(&mut self, name: &str, config: &ModelConfig) -> Result<RmsNorm, LoadError> {
         let values = self.read(&format!("{name}.weight"))?;
         Ok(RmsNorm::new(self.vector(values), config.norm_eps, self.placement.host))
     }
 
     /// Several projections of the same input, beside each other.
-    pub(super) fn linear(&mut self, names: &[String], input: usize, biased: bool) -> Result<Linear, CheckpointError> {
+    pub(super) fn linear(&mut self, names: &[String], input: usize, biased: bool) -> Result<Linear, LoadError> {
         let mut bias = Vec::new();
         if biased {
             for name in names {
@@ -71,9 +74,10 @@ impl Weights<'_> {
     }
 
     /// As [`linear`](Self::linear), without biases.
-    pub(super) fn projection(&mut self, names: &[String], input: usize) -> Result<Matrix, CheckpointError> {
+    pub(super) fn projection(&mut self, names: &[String], input: usize) -> Result<Matrix, LoadError> {
         let names: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
-        let mut rows = Vec::new();
+        let stored = |name: &String| self.tensors.elements(name);
+        let mut rows = Vec::with_capacity(names.iter().map(stored).sum());
         for name in &names {
             rows.append(&mut self.read(name)?);
         }
@@ -84,10 +88,12 @@ impl Weights<'_> {
             return Ok(Matrix::Host(Arc::new(self.host_matrix(&rows, input, output, self.brain(&names)))));
         }
         let Some(scheme) = scheme(self.quantization) else {
-            return Ok(Matrix::Device(self.tensor(transpose(&rows, output, input), [input, output])));
+            let columns = self.tensor(transpose(&rows, output, input), [input, output]);
+            return Ok(Matrix::Device(Box::new(columns)));
         };
         // Blocks run along the inputs, as on the CPU.
-        Ok(Matrix::Device(self.tensor(rows, [output, input]).quantize_dynamic(&scheme).transpose()))
+        let rows = self.tensor(rows, [output, input]);
+        Ok(Matrix::Device(Box::new(rows.quantize_dynamic(&scheme).transpose())))
     }
 
     /// Whether all these are stored as brain floats, which lose nothing when
@@ -109,12 +115,14 @@ impl Weights<'_> {
         }
     }
 
-    fn read(&mut self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+    fn read(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let values = self.tensors.read_f32(name)?;
         self.done_bytes += self.tensors.stored_bytes(name);
         // A tied embedding is read a second time.
-        (self.progress)(self.done_bytes.min(self.total_bytes), self.total_bytes);
-        Ok(values)
+        match (self.progress)(self.done_bytes.min(self.total_bytes), self.total_bytes) {
+            ControlFlow::Continue(()) => Ok(values),
+            ControlFlow::Break(()) => Err(LoadError::BrokenOff),
+        }
     }
 
     fn tensor(&self, values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {

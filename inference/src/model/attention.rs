@@ -124,7 +124,12 @@ impl Attention {
     /// `[batch, kv_heads, length, head_dim]` → `[batch, kv_heads, rows, head_dim]`.
     fn attend(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, masks: &Masks) -> Tensor<4> {
         let mask = masks.of(self.window);
-        module::attention(queries, keys, values, mask, None, AttentionModuleOptions::default())
+        // Scaled before they are multiplied: in half precision, products of
+        // some models' queries and keys overflow.
+        #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred values")]
+        let queries = queries.mul_scalar((self.head_dim as f32).sqrt().recip());
+        let options = AttentionModuleOptions { scale: Some(1.0), ..AttentionModuleOptions::default() };
+        module::attention(queries, keys, values, mask, None, options)
     }
 
     /// All rows in one computation, each with its own part of the cache masked.
@@ -155,7 +160,7 @@ impl Attention {
         cache: &mut Cache,
         steps: &[Step],
     ) -> Tensor<2> {
-        let row = |rows: &Tensor<3>, at: usize| rows.clone().slice([at..at + 1]);
+        let row = |rows: &Tensor<3>, at: usize| rows.clone().narrow(0, at, 1);
         for (at, step) in steps.iter().enumerate() {
             cache.write_run(step.slot, step.position, row(keys, at), row(values, at));
         }

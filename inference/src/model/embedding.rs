@@ -12,7 +12,7 @@ use super::host::HostMatrix;
 #[derive(Clone, Debug)]
 pub(crate) enum Embedding {
     /// `[vocabulary, hidden]`
-    Device(Tensor<2>),
+    Device(Box<Tensor<2>>),
     /// For the kernels of the CPU; a tied model has it once.
     #[cfg(feature = "cpu")]
     Host(Arc<HostMatrix>),
@@ -25,7 +25,7 @@ impl Embedding {
             Self::Device(table) => {
                 let ids = tokens.iter().map(|token| token.cast_signed()).collect();
                 let ids = Tensor::from_data(TensorData::new(ids, [tokens.len()]), (device, DType::I32));
-                table.clone().select(0, ids)
+                table.as_ref().clone().select(0, ids)
             }
             #[cfg(feature = "cpu")]
             Self::Host(table) => {

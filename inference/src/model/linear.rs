@@ -20,7 +20,7 @@ pub(crate) struct Linear {
 #[derive(Clone, Debug)]
 pub(crate) enum Matrix {
     /// `[in, out]`: floating-point numbers, or what Burn quantised.
-    Device(Tensor<2>),
+    Device(Box<Tensor<2>>),
     /// For the kernels of the CPU.
     #[cfg(feature = "cpu")]
     Host(Arc<HostMatrix>),
@@ -55,7 +55,7 @@ impl Matrix {
     /// `[rows, in] → [rows, out]`
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Device(weight) => x.matmul(weight.clone()),
+            Self::Device(weight) => x.matmul(weight.as_ref().clone()),
             #[cfg(feature = "cpu")]
             Self::Host(weight) => weight.forward(x),
         }

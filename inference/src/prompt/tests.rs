@@ -74,6 +74,26 @@ fn prompts_are_those_of_transformers() {
 }
 
 #[test]
+fn messages_that_a_template_cannot_take_are_the_callers_to_mend() {
+    let prompt = |source: &str| {
+        let none: [(&str, &str); 0] = [];
+        let template = Template::new(source, none, || datetime!(2026-01-02 03:04:05 UTC)).unwrap();
+        Prompter::new(Arc::new(byte_level()), template, &[], 512).prompt(&user("Hello"), 4096)
+    };
+    for source in ["{{ messages[1].content.strip() }}", "{{ messages[0].content + 1 }}"] {
+        let refused = prompt(source).unwrap_err();
+        assert!(
+            matches!(&refused, PromptError::Messages(text) if text == "the model's template does not accept these messages"),
+            "{source}: {refused:?}"
+        );
+    }
+    let loops = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}";
+    for source in ["{{ nothing() }}", "{{ messages | nothing }}", loops] {
+        assert!(matches!(prompt(source), Err(PromptError::Failed(_))), "{source}");
+    }
+}
+
+#[test]
 fn the_end_of_a_turn_is_a_stop_token() {
     for (name, token) in
         [("llama", "</s>"), ("llama3", "<|eot_id|>"), ("qwen3", "<|im_end|>"), ("llama-bias", "<|im_end|>")]

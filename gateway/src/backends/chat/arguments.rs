@@ -53,6 +53,7 @@ pub(super) fn read(text: &str) -> Result<ChatRequest, String> {
         },
         stop: arguments.take("stop").map(read_stops).transpose()?.unwrap_or_default(),
         deadline: None,
+        scope: 0,
     };
     arguments.nothing_left()?;
     Ok(request)

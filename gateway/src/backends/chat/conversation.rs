@@ -5,7 +5,8 @@
 //! a stream may last, as long as each next piece comes within that time.
 //! However it ends, what is no longer waited for is no longer made.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,15 @@ struct Caller {
     token: Option<String>,
 }
 
+/// On whose behalf a caller converses: what a model remembers of one caller,
+/// no other can find out by its speed. Callers without a credential are told
+/// from each other by their addresses.
+fn scope_of(request: &McpRequest) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let principal = request.principal.name();
+    KEY.hash_one((principal, request.client_ip.filter(|_| principal == "anonymous")))
+}
+
 /// Counts how a conversation ended, however it did.
 struct Ending {
     reports: Arc<Reports>,
@@ -100,6 +110,7 @@ impl Conversation {
         let caller = Caller::of(&request);
         let mut asked = arguments::read(request.arguments_text())
             .map_err(|detail| ending.refused(&caller, Refusal::arguments(detail)))?;
+        asked.scope = scope_of(&request);
         asked.deadline = caller.token.is_none().then(|| request.deadline.into_std());
         let voice = voice.ok_or_else(|| ending.refused(&caller, Refusal::unavailable()))?;
         let submitted = voice.model.submit(asked);

@@ -447,6 +447,24 @@ fn who_has_retired_says_no_more_what_is_and_still_what_happened() {
 }
 
 #[tokio::test]
+async fn callers_share_nothing_that_a_model_remembers() {
+    let scope = async |name: &str, address: [u8; 4]| {
+        let model = Script::of([]);
+        let (chat, _) = chat(&model);
+        let mut request = asking(None);
+        request.principal = Arc::new(portcullis_policies::Principal::new(name));
+        request.client_ip = Some(address.into());
+        let _ = ask(&chat, request).await;
+        model.asked.lock().unwrap()[0].scope
+    };
+    let [here, there] = [[10, 0, 0, 1], [10, 0, 0, 2]];
+    assert_eq!(scope("apiKey:a", here).await, scope("apiKey:a", there).await);
+    assert_ne!(scope("apiKey:a", here).await, scope("apiKey:b", here).await);
+    assert_eq!(scope("anonymous", here).await, scope("anonymous", here).await);
+    assert_ne!(scope("anonymous", here).await, scope("anonymous", there).await);
+}
+
+#[tokio::test]
 async fn what_was_asked_is_not_kept_while_the_answer_is_made() {
     let model = Script::of([says("a\u{2028}"), Step::Waits(Arc::new(Notify::new()))]);
     let (chat, _) = chat(&model);

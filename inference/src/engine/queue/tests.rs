@@ -8,7 +8,7 @@ fn queue(max_queue: usize, slots: usize) -> Arc<Queue> {
 
 fn request() -> ChatRequest {
     let (messages, stop) = (Vec::new(), Vec::new());
-    ChatRequest { messages, sampling: Sampling::default(), max_tokens: None, stop, deadline: None }
+    ChatRequest { messages, sampling: Sampling::default(), max_tokens: None, stop, deadline: None, scope: 0 }
 }
 
 #[test]

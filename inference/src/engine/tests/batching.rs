@@ -81,6 +81,39 @@ async fn the_same_prompt_again_computes_its_last_token() {
 }
 
 #[tokio::test]
+async fn nobody_learns_what_another_scope_has_said() {
+    let bench = Bench::ready(1, 4).await;
+    let of = |scope| ChatRequest { scope, ..say("a secret", 3) };
+    let mut cached = Vec::new();
+    for scope in [1, 2, 2, 1] {
+        cached.push(bench.ask(of(scope)).await.unwrap().2.cached_tokens);
+    }
+    assert_eq!(cached, [0, 0, 10, 0]);
+}
+
+#[tokio::test]
+async fn a_seeded_conversation_is_computed_the_same_way_every_time() {
+    let bench = Bench::ready(1, 4).await;
+    let request = |temperature, seed| {
+        let sampling = Sampling { temperature, seed, ..Sampling::default() };
+        ChatRequest { sampling, ..say(&"again ".repeat(100), 1) }
+    };
+    let mut prefills = Vec::new();
+    for _ in 0..3 {
+        let (.., usage) = bench.ask(request(Some(1.0), Some(7))).await.unwrap();
+        assert_eq!(usage.cached_tokens, 0);
+        prefills.push(bench.script.change(|scene| std::mem::take(&mut scene.calls)));
+    }
+    assert!(prefills[0].len() > 1 && prefills.iter().all(|calls| *calls == prefills[0]));
+    // Nothing is drawn, or nobody can ask for the same again; and what a
+    // seeded conversation leaves is as good as any.
+    for (temperature, seed) in [(Some(0.0), Some(7)), (Some(1.0), None)] {
+        let (.., usage) = bench.ask(request(temperature, seed)).await.unwrap();
+        assert_eq!(usage.cached_tokens, usage.prompt_tokens - 1);
+    }
+}
+
+#[tokio::test]
 async fn a_burst_fills_the_slots_and_the_queue_and_one_more_is_refused() {
     let bench = Bench::ready(2, 3).await;
     bench.script.hold();

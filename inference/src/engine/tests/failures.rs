@@ -91,19 +91,6 @@ async fn progress_is_shown_while_a_model_loads() {
 }
 
 #[tokio::test]
-async fn a_load_that_nobody_waits_for_breaks_off() {
-    let (began, begun) = std::sync::mpsc::channel();
-    let load = move |progress: crate::engine::load::Progress<'_>| loop {
-        progress(1, 2);
-        let _ = began.send(());
-    };
-    let engine = Engine::start(&settings(1, 4), load, Arc::<Record>::default());
-    begun.recv_timeout(PATIENCE).unwrap();
-    assert!(engine.shutdown(PATIENCE));
-    assert_eq!(engine.state(), State::Stopped);
-}
-
-#[tokio::test]
 async fn what_fails_beside_the_model_fails_alone() {
     let bench = Bench::ready(4, 8).await;
     let mut running = bench.submit(endless("talk"));
@@ -115,6 +102,16 @@ async fn what_fails_beside_the_model_fails_alone() {
     assert_eq!((bench.record.now().restarts, bench.script.look(|scene| scene.loads)), (0, 1));
     drop(running);
     bench.record.until(|events| events.requests == (0, 0));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_conversation_that_failed() {
+    let bench = Bench::ready(1, 4).await;
+    for content in [BREAKS_SAMPLING, GIVES_NANS] {
+        let broken = format!("one and two and {content}");
+        assert_eq!(bench.ask(say(&broken, 3)).await, Err(ChatError::Failed));
+        assert_eq!(bench.ask(say("one and two and three", 3)).await.unwrap().2.cached_tokens, 0);
+    }
 }
 
 #[tokio::test]
@@ -133,6 +130,19 @@ async fn shutdown_ends_conversations_and_threads() {
     assert!(bench.engine.shutdown(PATIENCE));
     assert_eq!(bench.script.look(|scene| scene.drops), 1);
     assert_eq!(bench.record.now().restarts, 0);
+}
+
+#[tokio::test]
+async fn shutdown_breaks_off_a_load() {
+    let script = Arc::<Script>::default();
+    script.change(|scene| scene.load_is_held = true);
+    let bench = Bench::start(1, 4, script);
+    bench.script.until(|scene| scene.loads == 1);
+    assert!(!bench.engine.shutdown(Duration::ZERO), "a part is still being read");
+    bench.script.release();
+    assert!(bench.engine.shutdown(PATIENCE));
+    assert_eq!(bench.engine.state(), State::Stopped);
+    assert_eq!(bench.script.look(|scene| (scene.loads, scene.drops)), (1, 0), "no model came of it");
 }
 
 #[tokio::test]

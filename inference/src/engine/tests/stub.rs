@@ -31,7 +31,7 @@ struct Stub {
 /// What makes stubs, as the script says.
 pub(super) fn load(slots: usize, context_length: usize, script: Arc<Script>) -> impl Load {
     move |progress: Progress<'_>| {
-        progress(1, 2);
+        let _ = progress(1, 2);
         let outcome = script.change(|scene| {
             scene.loads += 1;
             scene.loads_to_come.pop_front()
@@ -42,7 +42,9 @@ pub(super) fn load(slots: usize, context_length: usize, script: Arc<Script>) -> 
             Some(Err(reason)) => return Err(reason),
             Some(Ok(())) | None => {}
         }
-        progress(2, 2);
+        if progress(2, 2).is_break() {
+            return Err("nobody waits for it".to_owned());
+        }
         let stub = Stub { script: Arc::clone(&script), caches: vec![Vec::new(); slots], context_length };
         Ok(Loaded { forward: Box::new(stub), language: Arc::new(Speech), description: description(slots) })
     }
