@@ -47,7 +47,9 @@ pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> 
     };
     planned().map_err(|error| match error.downcast_ref::<LoadError>() {
         Some(LoadError::Device(_) | LoadError::DoesNotFit(_)) => DescribeError::Machine(describe_error(error)),
-        Some(LoadError::Checkpoint(_) | LoadError::BrokenOff) | None => DescribeError::Checkpoint(describe_error(error)),
+        Some(LoadError::Checkpoint(_) | LoadError::BrokenOff) | None => {
+            DescribeError::Checkpoint(describe_error(error))
+        }
     })
 }
 
