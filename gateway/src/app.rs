@@ -45,6 +45,15 @@ pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
             }
         },
     };
+    let beyond = models::beyond_this_machine(&config.models);
+    if !beyond.is_empty() {
+        let mut out = std::io::stderr().lock();
+        for line in &beyond {
+            // Nobody may be there to read it.
+            let _ = writeln!(out, "{line}");
+        }
+        return Ok(ExitCode::from(BAD_CONFIGURATION));
+    }
     let telemetry = Telemetry::install(config.log).context("the log cannot be set up")?;
     // The one provider there is; a second call finds the first in place.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -17,6 +17,10 @@ pub enum Door {
     ChatCompletions,
     /// `/v1/models`, as OpenAI has it.
     Models,
+    /// `/v1/models/{model}`, as OpenAI has it.
+    Model(Arc<str>),
+    /// Another path of OpenAI's interface: nothing, said in its words.
+    OpenAi,
     /// `/.well-known/oauth-protected-resource` and what follows it (RFC 9728 §3.1).
     ResourceMetadata,
     /// The health paths.
@@ -31,6 +35,11 @@ const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 /// that nothing else may stand in it.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// Whether a model could have this name.
+fn is_model_name(text: &str) -> bool {
+    is_name(&text.replace('.', "-"))
 }
 
 // === impl Door ===
@@ -52,6 +61,10 @@ impl Door {
                 {
                     return Self::ResourceMetadata;
                 }
+                if path.starts_with("/v1/") {
+                    let name = path.strip_prefix("/v1/models/").filter(|name| is_model_name(name));
+                    return name.map_or(Self::OpenAi, |name| Self::Model(name.into()));
+                }
                 match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
                     Some(name) if is_name(name) => Self::Server(name.into()),
                     _ => Self::Unknown,
@@ -70,6 +83,8 @@ impl Door {
             Self::RestInvoke => "/mcp/v1/tools/invoke",
             Self::ChatCompletions => "/v1/chat/completions",
             Self::Models => "/v1/models",
+            Self::Model(_) => "/v1/models/{model}",
+            Self::OpenAi => "/v1",
             Self::ResourceMetadata => RESOURCE_METADATA,
             Self::Health => "/health",
             Self::Unknown => "other",
@@ -82,9 +97,15 @@ impl Door {
         match self {
             Self::Mcp | Self::Server(_) => "POST, DELETE",
             Self::RestInvoke | Self::ChatCompletions => "POST",
-            Self::RestTools | Self::Models => "GET",
-            Self::ResourceMetadata | Self::Health | Self::Unknown => "GET, HEAD",
+            Self::RestTools | Self::Models | Self::Model(_) => "GET",
+            Self::ResourceMetadata | Self::Health | Self::Unknown | Self::OpenAi => "GET, HEAD",
         }
+    }
+
+    /// Whether clients of OpenAI's interface come in here.
+    #[must_use]
+    pub const fn is_openai(&self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Models | Self::Model(_) | Self::OpenAi)
     }
 }
 
@@ -103,7 +124,11 @@ mod tests {
             ("/mcp/v2/tools", Door::RestTools),
             ("/v1/chat/completions", Door::ChatCompletions),
             ("/v1/models", Door::Models),
-            ("/v1/completions", Door::Unknown),
+            ("/v1/models/qwen-0.5b", Door::Model("qwen-0.5b".into())),
+            ("/v1/models/", Door::OpenAi),
+            ("/v1/models/a/b", Door::OpenAi),
+            ("/v1/completions", Door::OpenAi),
+            ("/v1", Door::Unknown),
             ("/.well-known/oauth-protected-resource/servers/crm/mcp", Door::ResourceMetadata),
             ("/.well-known/oauth-protected-resources", Door::Unknown),
             ("/readyz", Door::Health),

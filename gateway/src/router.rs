@@ -4,6 +4,7 @@
 mod gateway;
 mod listing;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -103,7 +104,11 @@ impl Service<Box<McpRequest>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
+    fn call(&mut self, mut request: Box<McpRequest>) -> Self::Future {
+        if let Some(refusal) = request.refusal.take() {
+            request.record.set_status(CallStatus::Error);
+            return Box::pin(ready(Err(refusal)));
+        }
         match request.tool().and_then(|name| self.backends.known_tool(name)) {
             // Nothing is to be waited for before the backend.
             Some((backend, tool)) => {

@@ -38,6 +38,7 @@ use std::time::Duration;
 pub use error::ChatError;
 pub use state::{Description, State};
 pub use stream::ChatStream;
+use tokio::sync::watch;
 
 use crate::chat::ChatRequest;
 use crate::settings::ModelSettings;
@@ -106,9 +107,15 @@ impl Engine {
         self.handle.shared.state()
     }
 
+    /// How far the model is, and each change of it.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<State> {
+        self.handle.shared.watch()
+    }
+
     /// Waits until the model is ready or has failed.
     pub async fn loaded(&self) -> State {
-        let mut states = self.handle.shared.watch();
+        let mut states = self.states();
         let settled = states.wait_for(|state| !matches!(state, State::Loading { .. })).await;
         // The sender is ours and lives as long as we do.
         settled.map_or(State::Stopped, |state| state.clone())

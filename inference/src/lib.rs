@@ -28,4 +28,4 @@ mod template;
 mod text_stream;
 mod tokenizer;
 
-pub use open::describe;
+pub use open::{DescribeError, describe};

@@ -7,7 +7,7 @@ use crate::engine::load::{Loaded, Progress};
 use crate::engine::observer::Observer;
 use crate::engine::{Description, Engine};
 use crate::language::CheckpointLanguage;
-use crate::load::{load, plan};
+use crate::load::{LoadError, load, plan};
 use crate::settings::{ModelSettings, Source};
 
 impl Engine {
@@ -19,22 +19,38 @@ impl Engine {
     }
 }
 
+/// Why a model cannot be loaded; both are for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescribeError {
+    /// Its checkpoint is not what it should be.
+    #[error("{0}")]
+    Checkpoint(String),
+    /// This machine has not the device, or not the memory.
+    #[error("{0}")]
+    Machine(String),
+}
+
 /// What [`Engine::open`] would make of these settings. Reads the checkpoint's
 /// configuration and the headers of its weights and looks for the device;
 /// loads nothing.
 ///
 /// # Errors
 ///
-/// Why it cannot be loaded, for the operator.
-pub fn describe(settings: &ModelSettings) -> Result<Description, String> {
-    let planned = || {
+/// Why it cannot be loaded.
+pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> {
+    let planned = || -> Result<Description, Failure> {
         let files = files(settings)?;
         let config = ModelConfig::read(&files)?;
         let settings = &fitted(settings, &config);
         language(&files, &config)?;
         Ok(plan(&files, &config, settings)?.description)
     };
-    planned().map_err(describe_error)
+    planned().map_err(|error| match error.downcast_ref::<LoadError>() {
+        Some(LoadError::Device(_) | LoadError::DoesNotFit(_)) => DescribeError::Machine(describe_error(error)),
+        Some(LoadError::Checkpoint(_) | LoadError::BrokenOff) | None => {
+            DescribeError::Checkpoint(describe_error(error))
+        }
+    })
 }
 
 type Failure = Box<dyn std::error::Error>;

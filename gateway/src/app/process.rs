@@ -58,11 +58,16 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     tokio::spawn(sweep(Arc::clone(&assembly)));
     tokio::spawn(hang_up(Arc::clone(&current)));
     let starting = async {
-        let first = current.load_full();
         // Calls are served meanwhile; whoever asks is sent none yet that a
         // model would turn away.
-        first.models.settled().await;
-        drop(first);
+        loop {
+            let generation = current.load_full();
+            generation.models.settled().await;
+            // Another may have come while its models were loaded.
+            if Arc::ptr_eq(&generation, &current.load()) {
+                break;
+            }
+        }
         assembly.readiness.enter(Phase::Ready);
         introduce(&source, addresses);
         std::future::pending::<()>().await;
@@ -118,7 +123,7 @@ async fn reload(
     let Source::File(path) = source else { return std::future::pending().await };
     let mut reloads = Reloads::of(path.clone(), first).context("changes of the configuration cannot be noticed")?;
     loop {
-        let config = match reloads.next().await {
+        let config = match reloads.next(|| current.load().models.any_failed()).await {
             Ok(config) => config,
             Err(faults) => {
                 let (faults, warnings): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| is_error(fault));

@@ -16,20 +16,21 @@ mod model;
 mod refusal;
 mod reports;
 pub mod survey;
+mod voice;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use portcullis_inference::engine::Engine;
+use portcullis_inference::engine::{Engine, State};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::conversation::Conversation;
 use self::model::Model;
 use self::reports::Reports;
+use self::voice::Voice;
 use super::Backend;
 use super::answer::Answer;
 use super::settings::ModelSettings;
@@ -43,20 +44,21 @@ pub struct Chat {
     name: Arc<str>,
     tools: Arc<ToolList>,
     since: SystemTime,
-    models: Arc<Mutex<Models>>,
+    voices: Arc<Mutex<Voices>>,
     reports: Arc<Reports>,
     /// Turns to `true` once the model is loaded, or surely will not be.
     settled: watch::Receiver<bool>,
-    tending: JoinHandle<()>,
 }
 
 /// Who answers.
 #[derive(Debug, Default)]
-struct Models {
+struct Voices {
     /// As configured; absent once it is closed.
-    current: Option<Arc<dyn Model>>,
+    current: Option<Arc<Voice>>,
     /// The one before, until the current one is loaded.
-    stand_in: Option<Arc<dyn Model>>,
+    stand_in: Option<Arc<Voice>>,
+    /// The one that now stands in for the successor of all these.
+    handed_over: Weak<Voice>,
 }
 
 // === impl Chat ===
@@ -69,23 +71,23 @@ impl Chat {
     /// Outside a Tokio runtime.
     #[must_use]
     pub fn start(settings: &ModelSettings, metrics: &Arc<Metrics>, before: Option<&Self>) -> Arc<Self> {
-        let reports = Arc::new(Reports::new(Arc::clone(&settings.name), Arc::clone(metrics)));
+        let stand_in = before.and_then(Self::hand_over);
+        let reports = Reports::new(Arc::clone(&settings.name), Arc::clone(metrics), stand_in.is_none());
+        let reports = Arc::new(reports);
         let engine = Engine::open(model::settings(settings), Arc::clone(&reports) as _);
-        Self::of(Arc::new(engine), reports, before.and_then(Self::ready))
+        Self::of(Arc::new(engine), reports, stand_in)
     }
 
     /// The tool of a model.
-    fn of(model: Arc<dyn Model>, reports: Arc<Reports>, stand_in: Option<Arc<dyn Model>>) -> Arc<Self> {
+    fn of(model: Arc<dyn Model>, reports: Arc<Reports>, stand_in: Option<Arc<Voice>>) -> Arc<Self> {
         let name = Arc::clone(reports.model());
         let tool = Tool::unprefixed(&name, &definition::of(&name)).expect("the definition is one");
         let (settling, settled) = watch::channel(false);
-        if stand_in.is_none() {
-            reports.loading();
-        }
-        let models = Arc::new(Mutex::new(Models { current: Some(Arc::clone(&model)), stand_in }));
-        let tending = tokio::spawn(tend(model, Arc::clone(&models), Arc::clone(&reports), settling));
+        let voices = Arc::new(Mutex::new(Voices { stand_in, ..Voices::default() }));
+        let tending = tend(model.states(), Arc::clone(&reports), Arc::downgrade(&voices), settling);
+        lock(&voices).current = Some(Voice::new(model, Arc::clone(&reports), tending));
         let tools = Arc::new(ToolList::new([tool]));
-        Arc::new(Self { name, tools, since: SystemTime::now(), models, reports, settled, tending })
+        Arc::new(Self { name, tools, since: SystemTime::now(), voices, reports, settled })
     }
 
     /// Returns once the model is loaded, or surely will not be.
@@ -94,64 +96,100 @@ impl Chat {
         let _ = self.settled.clone().wait_for(|settled| *settled).await;
     }
 
-    /// The model that can answer now, if there is one.
-    fn ready(&self) -> Option<Arc<dyn Model>> {
-        self.models().answering().filter(|model| model.is_ready())
+    /// Whether the model could not be loaded, or has gone.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.voices().current.as_ref().is_none_or(|current| current.has_failed())
     }
 
-    fn models(&self) -> MutexGuard<'_, Models> {
-        lock(&self.models)
+    /// The model that can answer now, for a successor.
+    fn hand_over(&self) -> Option<Arc<Voice>> {
+        let mut voices = self.voices();
+        let ready = voices.answering().filter(|voice| voice.is_ready())?;
+        voices.handed_over = Arc::downgrade(&ready);
+        Some(ready)
+    }
+
+    fn voices(&self) -> MutexGuard<'_, Voices> {
+        lock(&self.voices)
     }
 
     async fn converse(self: Arc<Self>, request: Box<McpRequest>) -> Result<Answer, Rejection> {
-        let model = self.models().answering();
-        Conversation::begin(model, Arc::clone(&self.reports), request)?.answer().await
+        let voice = self.voices().answering();
+        Conversation::begin(voice, Arc::clone(&self.reports), request)?.answer().await
     }
 }
 
-// === impl Models ===
+// === impl Voices ===
 
-impl Models {
+impl Voices {
     /// Who is to be asked.
-    fn answering(&self) -> Option<Arc<dyn Model>> {
+    fn answering(&self) -> Option<Arc<Voice>> {
         let current = self.current.as_ref();
         current.filter(|current| current.is_ready()).or(self.stand_in.as_ref()).or(current).cloned()
     }
-}
 
-fn lock(models: &Mutex<Models>) -> MutexGuard<'_, Models> {
-    models.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits until the model is loaded and says what came of it.
-async fn tend(model: Arc<dyn Model>, models: Arc<Mutex<Models>>, reports: Arc<Reports>, settling: watch::Sender<bool>) {
-    match model.loaded().await {
-        Ok(description) => {
-            reports.loaded(&description);
-            // Conversations that it still holds keep it for themselves.
-            lock(&models).stand_in = None;
-        }
-        Err(reason) => {
-            let name = reports.model();
-            if lock(&models).stand_in.is_some() {
-                tracing::error!(model = %name, reason, "the changed model cannot be loaded; the last good one stays");
-            } else {
-                tracing::error!(model = %name, reason, "the model cannot be loaded; its tool refuses");
+    /// No more than what may still answer running calls, and the successor's.
+    /// The others are to be let go of.
+    fn retire(&mut self) -> Option<Arc<Voice>> {
+        for voice in [&self.current, &self.stand_in].into_iter().flatten() {
+            if !std::ptr::eq(self.handed_over.as_ptr(), Arc::as_ptr(voice)) {
+                voice.reports.retire();
             }
         }
+        // Nobody will wait for it to be loaded.
+        self.current.take_if(|current| !current.is_ready())
     }
-    settling.send_replace(true);
+}
+
+fn lock(voices: &Mutex<Voices>) -> MutexGuard<'_, Voices> {
+    voices.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Follows how far a model is: says so, and has it take over once it is
+/// loaded.
+async fn tend(
+    mut states: watch::Receiver<State>,
+    reports: Arc<Reports>,
+    voices: Weak<Mutex<Voices>>,
+    settling: watch::Sender<bool>,
+) {
+    loop {
+        let state = states.borrow_and_update().clone();
+        match state {
+            State::Loading { .. } => reports.down(),
+            State::Ready(description) => {
+                reports.loaded(&description);
+                // Conversations that it still holds keep it for themselves.
+                let before = voices.upgrade().and_then(|voices| lock(&voices).stand_in.take());
+                if let Some(before) = before {
+                    before.reports.retire();
+                    reports.speak();
+                }
+                settling.send_replace(true);
+            }
+            State::Failed(reason) => {
+                reports.down();
+                let stands_in = voices.upgrade().is_some_and(|voices| lock(&voices).stand_in.is_some());
+                let model = reports.model();
+                if stands_in {
+                    tracing::error!(%model, reason, "the changed model cannot be loaded; the last good one stays");
+                } else {
+                    tracing::error!(%model, reason, "there is no model; its tool refuses");
+                }
+                settling.send_replace(true);
+            }
+            State::Stopped => reports.down(),
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 impl fmt::Debug for Chat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Chat").field(&self.name).finish()
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        self.tending.abort();
     }
 }
 
@@ -189,25 +227,20 @@ impl Backend for Chat {
     }
 
     fn retire(&self) {
-        self.reports.retire();
-        if self.ready().is_none() {
-            // Nobody will wait for it to be loaded.
-            self.tending.abort();
-            self.models().current = None;
-        }
+        let unwanted = self.voices().retire();
+        drop(unwanted);
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.retire();
-        self.tending.abort();
-        let Models { current, stand_in } = std::mem::take(&mut *self.models());
+        let Voices { current, stand_in, .. } = std::mem::take(&mut *self.voices());
         Box::pin(async move {
-            for model in [current, stand_in].into_iter().flatten() {
+            for voice in [current, stand_in].into_iter().flatten() {
                 // Not while a successor has it answer, or a conversation: then
                 // the last of them ends it by letting go.
-                if Arc::strong_count(&model) == 1 {
+                if Arc::strong_count(&voice) == 1 {
                     // The runtime is shutting down where it breaks off.
-                    let _ = tokio::task::spawn_blocking(move || model.end()).await;
+                    let _ = tokio::task::spawn_blocking(move || voice.model.end()).await;
                 }
             }
         })

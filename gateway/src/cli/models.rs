@@ -103,7 +103,7 @@ impl Surveyed {
                 ModelSource::BuiltIn => "builtin".to_owned(),
                 ModelSource::Folder(path) => path.display().to_string(),
             },
-            outcome: describe(settings),
+            outcome: describe(settings).map_err(|error| error.to_string()),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Reloads {
     last: Seen,
     /// Something may have changed since the file was read.
     stale: bool,
+    /// Something did, or SIGHUP came.
+    noticed: bool,
 }
 
 /// Tells one outcome from another.
@@ -47,21 +49,23 @@ impl Reloads {
             watched: config.watched.clone(),
             last: Seen { fingerprint: config.fingerprint, faults: None },
             stale: true,
+            noticed: false,
         })
     }
 
-    /// Waits for the next outcome that differs from the last one. Nothing is
+    /// Waits for the next outcome that differs from the last one, or after a
+    /// change is as good while there is something to `try_again`. Nothing is
     /// lost when the future is dropped.
     ///
     /// # Errors
     ///
     /// Every fault, where the files have changed to something that cannot be
     /// used. The configuration in force had better stay then.
-    pub async fn next(&mut self) -> Result<Config, Vec<Fault>> {
+    pub async fn next(&mut self, try_again: impl Fn() -> bool) -> Result<Config, Vec<Fault>> {
         loop {
             if !self.stale {
                 self.changes.next().await;
-                self.stale = true;
+                (self.stale, self.noticed) = (true, true);
             }
             // First watch, then read: so nothing happens in between.
             self.changes.follow(&self.watched);
@@ -74,11 +78,12 @@ impl Reloads {
             };
             // What is in new places was not watched while it was read.
             self.stale = self.changes.follow(&loaded.watched);
-            if self.last.gives_way_to(&loaded) {
-                self.watched = loaded.watched;
+            self.watched = loaded.watched.clone();
+            let differs = self.last.gives_way_to(&loaded);
+            let is_told = !self.stale && std::mem::take(&mut self.noticed);
+            if differs || is_told && loaded.outcome.is_ok() && try_again() {
                 return loaded.outcome;
             }
-            self.watched = loaded.watched;
         }
     }
 }
@@ -105,7 +110,7 @@ mod tests {
 
     async fn next(reloads: &mut Reloads) -> Result<Config, Vec<Fault>> {
         let patience = Duration::from_secs(20);
-        tokio::time::timeout(patience, reloads.next()).await.expect("the change is seen")
+        tokio::time::timeout(patience, reloads.next(|| false)).await.expect("the change is seen")
     }
 
     fn follow(path: &Path) -> Reloads {
@@ -144,6 +149,33 @@ mod tests {
         let mut reloads = follow(&path);
         fs::write(&path, listening_on(2)).unwrap();
         assert_eq!(next(&mut reloads).await.unwrap().listen.port(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_same_content_is_taken_again_where_there_is_something_to_try_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("portcullis.yaml");
+        fs::write(&path, listening_on(1)).unwrap();
+        let mut reloads = follow(&path);
+        let asked = std::cell::Cell::new(0);
+        {
+            let mut next = std::pin::pin!(reloads.next(|| {
+                asked.set(asked.get() + 1);
+                asked.get() > 1
+            }));
+            for _ in 0..2 {
+                let before = asked.get();
+                while asked.get() == before {
+                    fs::write(&path, listening_on(1)).unwrap();
+                    let step = Duration::from_millis(500);
+                    if let Ok(outcome) = tokio::time::timeout(step, next.as_mut()).await {
+                        assert_eq!((asked.get(), outcome.unwrap().listen.port()), (2, 1));
+                        break;
+                    }
+                }
+            }
+        }
+        assert_eq!(asked.get(), 2, "only where something was noticed");
     }
 
     #[tokio::test]

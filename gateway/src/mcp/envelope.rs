@@ -10,7 +10,7 @@ use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
 /// Longer ids are refused; they are echoed and kept while a call runs.
-const MAX_ID_BYTES: usize = 1024;
+pub const MAX_ID_BYTES: usize = 1024;
 
 /// What one message from a client is, with the places of its parts.
 #[derive(Clone, Debug, PartialEq)]

@@ -50,9 +50,20 @@ impl Cancellable {
     /// Takes up a request; only who has a session can say which one is meant.
     #[must_use]
     pub fn begin(request: &McpRequest) -> Option<Self> {
+        Self::under(request, request.body.slice(request.id?.range()))
+    }
+
+    /// The same where the request will be gone before it is answered: nothing
+    /// of its body is kept.
+    #[must_use]
+    pub fn apart(request: &McpRequest) -> Option<Self> {
+        Self::under(request, Bytes::copy_from_slice(request.text(request.id?).as_bytes()))
+    }
+
+    fn under(request: &McpRequest, id: Bytes) -> Option<Self> {
         let session = Arc::clone(request.session.as_ref()?);
         let cancelled = Arc::new(Notify::new());
-        session.in_flight.requests().push((request.body.slice(request.id?.range()), Arc::clone(&cancelled)));
+        session.in_flight.requests().push((id, Arc::clone(&cancelled)));
         Some(Self { session, cancelled })
     }
 

@@ -121,9 +121,41 @@ pub fn push_string(out: &mut String, text: &str) {
     }
 }
 
+/// JSON without the characters that some readers of events take for the end of
+/// a line though the format does not: U+0085, U+2028 and U+2029 (Unicode
+/// Standard, §5.8). They stand in strings alone, so escapes say the same.
+#[must_use]
+pub fn on_one_line(json: String) -> String {
+    let ends = |c: char| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
+    if !json.contains(ends) {
+        return json;
+    }
+    let mut line = String::with_capacity(json.len() + 16);
+    let mut rest = json.as_str();
+    while let Some((index, c)) = rest.char_indices().find(|(_, c)| ends(*c)) {
+        line.push_str(&rest[..index]);
+        line.push_str(match c {
+            '\u{85}' => "\\u0085",
+            '\u{2028}' => "\\u2028",
+            _ => "\\u2029",
+        });
+        rest = &rest[index + c.len_utf8()..];
+    }
+    line.push_str(rest);
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_a_line_for_some_is_escaped() {
+        let text = "a\u{2028}\u{2029}b\u{85}é\n";
+        let line = on_one_line(Value::from(text).to_string());
+        assert_eq!(line, r#""a\u2028\u2029b\u0085é\n""#);
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
 
     #[test]
     fn cutting_keeps_the_bytes_of_what_stays() {

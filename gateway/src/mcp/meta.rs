@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Value, json};
+
 use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
@@ -18,6 +20,12 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// What only stateless servers may see of a request's `_meta`.
 pub const STATELESS_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL];
+
+/// Who we are, to clients.
+#[must_use]
+pub fn server_info() -> Value {
+    json!({"name": "portcullis", "title": "Portcullis", "version": env!("CARGO_PKG_VERSION")})
+}
 
 /// What the gateway reads of a `_meta` object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

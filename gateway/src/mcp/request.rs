@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,6 +15,7 @@ use super::session::Session;
 use super::splice::Span;
 use super::version::{Era, Version};
 use crate::record::CallRecord;
+use crate::rejection::Rejection;
 
 /// One request or notification, decoded.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub struct McpRequest {
     pub takes_stream: bool,
     /// When we stop working on it.
     pub deadline: Instant,
+    /// How long it may take in all, as configured.
+    pub timeout: Duration,
     /// `Mcp-Param-*` headers of a stateless request.
     pub mirrored: HeaderMap,
     /// What is written down of it.
@@ -48,6 +52,9 @@ pub struct McpRequest {
     pub limits: Arc<[Arc<Limit>]>,
     /// Which tools the caller may see, once policy has been asked.
     pub filter: ToolFilter,
+    /// Why it is refused in the end, where it is allowed and within its limits:
+    /// it is a call all the same, so it is decided, limited and recorded.
+    pub refusal: Option<Rejection>,
 }
 
 /// Which tools a caller may see, by full name. Without an answer from policy

@@ -32,10 +32,12 @@ pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
         client_ip: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         takes_stream: true,
         deadline: Instant::now() + TIMEOUT,
+        timeout: TIMEOUT,
         mirrored: HeaderMap::new(),
         record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
         limits: Arc::default(),
         filter: ToolFilter::new(|_| true),
+        refusal: None,
     })
 }
 

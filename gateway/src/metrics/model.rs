@@ -24,7 +24,22 @@ const FIRST_TOKEN_BUCKETS: &[f64] =
 const PER_TOKEN_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
 const REQUEST_BUCKETS: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-const TOKEN_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0];
+const TOKEN_BUCKETS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 const STEP_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -167,10 +182,9 @@ pub struct ModelMetrics<'a> {
 // === impl ModelMetrics ===
 
 impl ModelMetrics<'_> {
-    /// The model is about to be loaded.
-    pub fn loading(&self) {
+    /// There is no model: not yet, or no more.
+    pub fn down(&self) {
         self.families.up.with_label_values(&[self.model]).set(0);
-        self.requests(0, 0);
     }
 
     /// The model is loaded.
@@ -333,7 +347,8 @@ mod tests {
     fn a_model_that_moved_is_described_once_and_one_that_left_not_at_all() {
         let metrics = Metrics::new();
         let model = metrics.model("chat");
-        model.loading();
+        model.down();
+        model.requests(0, 0);
         assert!(rendered(&metrics).contains(r#"portcullis_model_up{model="chat"} 0"#));
         model.loaded(&info("one"));
         model.loaded(&info("two"));

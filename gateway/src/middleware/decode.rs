@@ -133,7 +133,7 @@ impl Decoder {
         }
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
-            | (Door::RestTools | Door::Models, &Method::GET) => None,
+            | (Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
             (Door::Mcp | Door::Server(_), &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
@@ -142,14 +142,14 @@ impl Decoder {
                 }
                 return self.end_session(head, inner).await;
             }
-            (Door::Unknown, _) => return Err(Rejection::NoSuchPath),
+            (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
         };
-        if let Door::ChatCompletions | Door::Models = door {
+        if door.is_openai() {
             // Answered with JSON or events, as the body asks.
             head.headers.remove(ACCEPT);
         }
-        if let Door::RestTools | Door::RestInvoke | Door::ChatCompletions | Door::Models = door {
+        if door.is_openai() || matches!(door, Door::RestTools | Door::RestInvoke) {
             // Of MCP's transport; they mean nothing here.
             head.headers.remove(mirror::PROTOCOL_VERSION);
             head.headers.remove(mirror::SESSION_ID);
@@ -160,6 +160,9 @@ impl Decoder {
         }
         if door == Door::Models {
             return self.models(arrival, inner).await;
+        }
+        if let Door::Model(name) = &door {
+            return self.model(name, arrival, inner).await;
         }
         if door == Door::ChatCompletions {
             return self.complete(arrival, body, inner).await;
@@ -194,7 +197,7 @@ impl Decoder {
         Ok(encode::last(answer, &id, era).await)
     }
 
-    async fn handle<S>(&self, arrival: Arrival, body: Bytes, mut inner: S) -> Result<(Answer, String, Era), Refused>
+    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, String, Era), Refused>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
@@ -202,11 +205,9 @@ impl Decoder {
             Decoded::Request(request) => request,
             Decoded::Nothing => return Ok((Answer::Accepted, String::new(), Era::Legacy)),
         };
-        let (id, era) = (request.id_text().to_owned(), request.era());
-        match inner.call(request).await {
-            Ok(answer) => Ok((answer, id, era)),
-            Err(rejection) => Err(Refused { rejection, id: Some(id), era }),
-        }
+        // Who serves the request lets go of it when it need not have it any more.
+        drop(body);
+        carry(request, inner).await
     }
 
     /// `DELETE` of a session by its client.
@@ -224,6 +225,18 @@ impl Decoder {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
+    }
+}
+
+/// Has a request served; keeps of it what the answer is written with.
+async fn carry<S>(request: Box<McpRequest>, mut inner: S) -> Result<(Answer, String, Era), Refused>
+where
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+{
+    let (id, era) = (request.id_text().to_owned(), request.era());
+    match inner.call(request).await {
+        Ok(answer) => Ok((answer, id, era)),
+        Err(rejection) => Err(Refused { rejection, id: Some(id), era }),
     }
 }
 

@@ -161,7 +161,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let answer = match request.extensions().get::<Door>() {
-            Some(Door::Unknown) | None => Err(Rejection::NoSuchPath),
+            Some(Door::Unknown | Door::OpenAi) | None => Err(Rejection::NoSuchPath),
             Some(door @ Door::ResourceMetadata) if !reads(request.method()) => {
                 Err(Rejection::MethodNotAllowed { allow: door.allow() })
             }

@@ -244,9 +244,9 @@ impl<F: Future<Output = Result<Response<Body>, Rejection>>> Future for RespondFu
             Ok(response) => return Poll::Ready(Ok(response)),
             Err(rejection) => rejection,
         };
-        let mut response = match this.door {
+        let mut response = match &*this.door {
             Some(Door::RestTools | Door::RestInvoke) => refuse_rest(&rejection),
-            Some(Door::ChatCompletions | Door::Models) => refuse_openai(&rejection),
+            Some(door) if door.is_openai() => refuse_openai(&rejection),
             _ => refuse(&rejection, None, Era::Legacy),
         };
         let path = match this.door {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::backends::answer::{Answer, response};
 use crate::mcp::meta;
@@ -15,11 +15,6 @@ use crate::rejection::Rejection;
 
 /// How long a client may keep what `server/discover` said, in milliseconds.
 const DISCOVER_TTL_MS: u64 = 60_000;
-
-/// Who we are, to clients.
-pub(super) fn server_info() -> Value {
-    json!({"name": "portcullis", "title": "Portcullis", "version": env!("CARGO_PKG_VERSION")})
-}
 
 /// Agrees on a revision and opens a session.
 ///
@@ -45,7 +40,7 @@ pub(super) fn initialize(sessions: &Sessions, request: &McpRequest) -> Result<An
     let result = json!({
         "protocolVersion": version.as_str(),
         "capabilities": {"tools": {}},
-        "serverInfo": server_info(),
+        "serverInfo": meta::server_info(),
     });
     let message = response(request.id_text(), &result.to_string());
     Ok(Answer::Opened { message, session: Arc::clone(&session.id) })
@@ -60,7 +55,7 @@ pub(super) fn discover(request: &McpRequest) -> Answer {
         "capabilities": {"tools": {}},
         "ttlMs": DISCOVER_TTL_MS,
         "cacheScope": "public",
-        "_meta": {(meta::SERVER_INFO): server_info()},
+        "_meta": {(meta::SERVER_INFO): meta::server_info()},
     });
     Answer::result(request.id_text(), &result.to_string())
 }

@@ -276,3 +276,34 @@ async fn openais_doors_have_the_same_rules_and_their_own_refusals() {
     gateway.log.0.flush();
     assert!(!gateway.log.1.text().contains("s3cret"));
 }
+
+#[tokio::test]
+async fn what_is_wrong_at_openais_door_is_decided_limited_and_counted_before_it_is_said() {
+    let gateway = gateway();
+    let complete = async |model: &str| {
+        let body = format!(r#"{{"model":"{model}","messages":[],"n":2}}"#);
+        let request = Request::post("/v1/chat/completions").header("x-api-key", "the-key");
+        let answered = gateway.send(request, &body).await;
+        (answered.status, answered.json()["error"]["code"].clone())
+    };
+    assert_eq!(complete("hidden").await, (404, "model_not_found".into()), "nothing of what is behind is told");
+    assert_eq!(complete("slow").await, (400, "unsupported_parameter".into()));
+    assert_eq!(complete("slow").await, (429, "rate_limit_exceeded".into()));
+    for status in ["error", "rate_limited"] {
+        let line = format!(r#"mcp_tool_invocations_total{{status="{status}",tool_name="slow",upstream="slow"}} 1"#);
+        assert!(gateway.counted(&line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_openai_has_and_we_have_not_is_refused_in_its_words() {
+    let gateway = gateway();
+    for path in ["/v1/embeddings", "/v1/models/a/b"] {
+        let refused = gateway.send(Request::post(path).header("x-api-key", "the-key"), "{}").await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (404, &"unknown_url".into()), "{path}");
+    }
+    let hidden = gateway.send(Request::get("/v1/models/hidden").header("x-api-key", "the-key"), "").await;
+    assert_eq!((hidden.status, &hidden.json()["error"]["code"]), (404, &"model_not_found".into()));
+    let shown = gateway.send(Request::get("/v1/models/chat").header("x-api-key", "the-key"), "").await;
+    assert_eq!((shown.status, &shown.json()["id"]), (200, &"chat".into()));
+}

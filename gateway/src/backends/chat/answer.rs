@@ -5,18 +5,17 @@ use portcullis_inference::chat::{FinishReason, Usage};
 use serde_json::{Value, json};
 
 use crate::backends::answer::response;
-use crate::mcp::json::push_string;
-use crate::mcp::request::McpRequest;
+use crate::mcp::json::{on_one_line, push_string};
+use crate::mcp::meta;
 use crate::mcp::version::Era;
 
 /// In the `_meta` of a result: how many tokens of the prompt were still in the
 /// model's cache.
 pub(super) const CACHED_TOKENS: &str = "portcullis/cachedTokens";
 
-/// A piece of text, under the caller's progress token. `number` counts the
-/// pieces: progress must grow, and how far it will go nobody knows.
-pub(super) fn piece(request: &McpRequest, number: u64, text: &str) -> Option<Bytes> {
-    let token = request.text(request.params.meta.progress_token?);
+/// A piece of text, under the caller's progress token, which is JSON. `number`
+/// counts the pieces: progress must grow, and how far it will go nobody knows.
+pub(super) fn piece(token: &str, number: u64, text: &str) -> Bytes {
     let mut message = String::with_capacity(text.len() + token.len() + 110);
     message.push_str(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#);
     message.push_str(token);
@@ -25,11 +24,11 @@ pub(super) fn piece(request: &McpRequest, number: u64, text: &str) -> Option<Byt
     message.push_str(r#","message":"#);
     push_string(&mut message, text);
     message.push_str("}}");
-    Some(message.into())
+    on_one_line(message).into()
 }
 
 /// The whole answer.
-pub(super) fn whole(request: &McpRequest, model: &str, text: &str, reason: FinishReason, usage: Usage) -> Bytes {
+pub(super) fn whole((id, era): (&str, Era), model: &str, text: &str, reason: FinishReason, usage: Usage) -> Bytes {
     let mut result = json!({
         "content": [{"type": "text", "text": text}],
         "structuredContent": {
@@ -40,8 +39,9 @@ pub(super) fn whole(request: &McpRequest, model: &str, text: &str, reason: Finis
         },
         "_meta": {CACHED_TOKENS: usage.cached_tokens},
     });
-    if request.era() == Era::Modern {
+    if era == Era::Modern {
         result["resultType"] = Value::from("complete");
+        result["_meta"][meta::SERVER_INFO] = meta::server_info();
     }
-    response(request.id_text(), &result.to_string())
+    response(id, &on_one_line(result.to_string()))
 }

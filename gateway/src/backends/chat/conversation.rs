@@ -5,7 +5,8 @@
 //! a stream may last, as long as each next piece comes within that time.
 //! However it ends, what is no longer waited for is no longer made.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,19 +15,22 @@ use portcullis_inference::chat::{ChatEvent, FinishReason, Usage};
 use portcullis_inference::engine::ChatError;
 use tokio::time::{Instant, timeout_at};
 
-use super::model::{Model, Pieces};
+use super::model::Pieces;
 use super::refusal::Refusal;
 use super::reports::Reports;
+use super::voice::Voice;
 use super::{answer, arguments};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::mcp::in_flight::Cancellable;
 use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
+use crate::record::CallRecord;
 use crate::rejection::Rejection;
 
 /// A conversation that a model has taken up.
 pub(super) struct Conversation {
-    request: Box<McpRequest>,
+    caller: Caller,
     ending: Ending,
     /// Whoever has a session can cancel.
     waiting: Option<Cancellable>,
@@ -35,12 +39,31 @@ pub(super) struct Conversation {
     deadline: Instant,
     /// How long a further piece may take.
     patience: Duration,
-    streams: bool,
     /// How many pieces were handed on.
     handed: u64,
     text: String,
     /// Keeps the model until the answer is whole, also after a reload.
-    _model: Arc<dyn Model>,
+    _voice: Arc<Voice>,
+}
+
+/// What is needed of a request once the model has taken it up. The request
+/// itself, with all that was said, is let go of: an answer may take long.
+struct Caller {
+    /// The request's id, as JSON.
+    id: String,
+    era: Era,
+    record: Arc<CallRecord>,
+    /// Its progress token, as JSON, where it takes a stream.
+    token: Option<String>,
+}
+
+/// On whose behalf a caller converses: what a model remembers of one caller,
+/// no other can find out by its speed. Callers without a credential are told
+/// from each other by their addresses.
+fn scope_of(request: &McpRequest) -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let principal = request.principal.name();
+    KEY.hash_one((principal, request.client_ip.filter(|_| principal == "anonymous")))
 }
 
 /// Counts how a conversation ended, however it did.
@@ -55,38 +78,53 @@ enum Next {
     Whole(Bytes),
 }
 
+// === impl Caller ===
+
+impl Caller {
+    fn of(request: &McpRequest) -> Self {
+        let token = request.params.meta.progress_token.filter(|_| request.takes_stream);
+        Self {
+            id: request.id_text().to_owned(),
+            era: request.era(),
+            record: Arc::clone(&request.record),
+            token: token.map(|token| request.text(token).to_owned()),
+        }
+    }
+}
+
 // === impl Conversation ===
 
 impl Conversation {
-    /// Has `model` take the conversation up.
+    /// Has the model of `voice` take the conversation up.
     ///
     /// # Errors
     ///
     /// If the arguments do not fit, and where the model refuses at once.
+    #[expect(clippy::boxed_local, reason = "the request ends here")]
     pub(super) fn begin(
-        model: Option<Arc<dyn Model>>,
+        voice: Option<Arc<Voice>>,
         reports: Arc<Reports>,
         request: Box<McpRequest>,
     ) -> Result<Self, Rejection> {
         let mut ending = Ending { reports, outcome: Refusal::cancelled().outcome };
+        let caller = Caller::of(&request);
         let mut asked = arguments::read(request.arguments_text())
-            .map_err(|detail| ending.refused(&request, Refusal::arguments(detail)))?;
-        let streams = request.takes_stream && request.params.meta.progress_token.is_some();
-        asked.deadline = (!streams).then(|| request.deadline.into_std());
-        let model = model.ok_or_else(|| ending.refused(&request, Refusal::unavailable()))?;
-        let submitted = model.submit(asked);
-        let pieces = submitted.map_err(|error| ending.failed(&request, error))?;
+            .map_err(|detail| ending.refused(&caller, Refusal::arguments(detail)))?;
+        asked.scope = scope_of(&request);
+        asked.deadline = caller.token.is_none().then(|| request.deadline.into_std());
+        let voice = voice.ok_or_else(|| ending.refused(&caller, Refusal::unavailable()))?;
+        let submitted = voice.model.submit(asked);
+        let pieces = submitted.map_err(|error| ending.failed(&caller, error))?;
         Ok(Self {
-            waiting: Cancellable::begin(&request),
+            waiting: Cancellable::apart(&request),
             pieces,
             deadline: request.deadline,
-            patience: request.deadline.saturating_duration_since(Instant::now()),
-            streams,
+            patience: request.timeout,
             handed: 0,
             text: String::new(),
             ending,
-            request,
-            _model: model,
+            caller,
+            _voice: voice,
         })
     }
 
@@ -118,11 +156,9 @@ impl Conversation {
             match self.event().await? {
                 ChatEvent::Text(text) => {
                     self.text.push_str(&text);
-                    if self.streams && !text.is_empty() {
+                    if let Some(token) = self.caller.token.as_deref().filter(|_| !text.is_empty()) {
                         self.handed += 1;
-                        if let Some(piece) = answer::piece(&self.request, self.handed, &text) {
-                            return Ok(Next::Piece(piece));
-                        }
+                        return Ok(Next::Piece(answer::piece(token, self.handed, &text)));
                     }
                 }
                 ChatEvent::Finished { reason, usage } => return Ok(Next::Whole(self.finish(reason, usage))),
@@ -141,39 +177,47 @@ impl Conversation {
         let event = tokio::select! {
             biased;
             event = timeout_at(self.deadline, self.pieces.next()) => event,
-            () = cancelled => return Err(self.ending.refused(&self.request, Refusal::cancelled())),
+            () = cancelled => return Err(self.ending.refused(&self.caller, Refusal::cancelled())),
         };
         match event {
             Ok(Some(Ok(event))) => Ok(event),
-            Ok(Some(Err(error))) => Err(self.ending.failed(&self.request, error)),
+            Ok(Some(Err(error))) => Err(self.ending.failed(&self.caller, error)),
             // A stream that ends without its end.
-            Ok(None) => Err(self.ending.failed(&self.request, ChatError::Failed)),
-            Err(_) => Err(self.ending.failed(&self.request, ChatError::DeadlineExceeded)),
+            Ok(None) => Err(self.ending.failed(&self.caller, ChatError::Failed)),
+            Err(_) => Err(self.ending.failed(&self.caller, ChatError::DeadlineExceeded)),
         }
     }
 
     fn finish(&mut self, reason: FinishReason, usage: Usage) -> Bytes {
         self.ending.outcome = reason.as_str();
-        self.request.record.set_status(CallStatus::Success);
-        answer::whole(&self.request, self.ending.reports.model(), &self.text, reason, usage)
+        self.caller.record.set_status(CallStatus::Success);
+        answer::whole((&self.caller.id, self.caller.era), self.ending.reports.model(), &self.text, reason, usage)
     }
 }
 
 // === impl Ending ===
 
 impl Ending {
-    fn refused(&mut self, request: &McpRequest, refusal: Refusal) -> Rejection {
+    fn refused(&mut self, caller: &Caller, refusal: Refusal) -> Rejection {
         self.outcome = refusal.outcome;
-        request.record.set_status(refusal.status);
+        caller.record.set_status(refusal.status);
         refusal.rejection
     }
 
-    fn failed(&mut self, request: &McpRequest, error: ChatError) -> Rejection {
+    fn failed(&mut self, caller: &Caller, error: ChatError) -> Rejection {
         let refusal = Refusal::of(error, self.reports.model());
-        if refusal.status == CallStatus::UpstreamError {
-            tracing::warn!(model = %self.reports.model(), outcome = refusal.outcome, "the model gave no answer");
+        let model = self.reports.model();
+        match refusal.rejection {
+            // Nothing is wrong, and a busy hour would fill the log with it.
+            Rejection::ModelBusy { .. } | Rejection::ModelLoading => {
+                tracing::debug!(%model, outcome = refusal.outcome, "the model gave no answer");
+            }
+            _ if refusal.status == CallStatus::UpstreamError => {
+                tracing::warn!(%model, outcome = refusal.outcome, "the model gave no answer");
+            }
+            _ => {}
         }
-        self.refused(request, refusal)
+        self.refused(caller, refusal)
     }
 }
 

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::Stream;
-use futures_util::future::BoxFuture;
 use portcullis_inference::chat::{ChatEvent, ChatRequest};
-use portcullis_inference::engine::{ChatError, Description, Engine, State};
+use portcullis_inference::engine::{ChatError, Engine, State};
 use portcullis_inference::settings as inference;
+use tokio::sync::watch;
 
 use crate::backends::settings::{ModelDevice, ModelSettings, ModelSource, Quantization};
 
@@ -23,11 +23,8 @@ pub(super) trait Model: Send + Sync + fmt::Debug {
     /// Takes a conversation up, or refuses at once.
     fn submit(&self, request: ChatRequest) -> Result<Pieces, ChatError>;
 
-    /// Whether it answers now.
-    fn is_ready(&self) -> bool;
-
-    /// What was loaded, or why nothing was, once that is known.
-    fn loaded(&self) -> BoxFuture<'_, Result<Description, String>>;
+    /// How far it is, and each change of it.
+    fn states(&self) -> watch::Receiver<State>;
 
     /// Ends what it does and waits for that, a moment at most. Blocks.
     fn end(&self);
@@ -42,18 +39,8 @@ impl Model for Engine {
         })))
     }
 
-    fn is_ready(&self) -> bool {
-        matches!(self.state(), State::Ready(_))
-    }
-
-    fn loaded(&self) -> BoxFuture<'_, Result<Description, String>> {
-        Box::pin(async {
-            match Self::loaded(self).await {
-                State::Ready(description) => Ok(description),
-                State::Failed(reason) => Err(reason),
-                State::Loading { .. } | State::Stopped => Err("it was ended before it was loaded".to_owned()),
-            }
-        })
+    fn states(&self) -> watch::Receiver<State> {
+        Self::states(self)
     }
 
     fn end(&self) {

@@ -1,5 +1,6 @@
 //! What the configured models would run on, without loading any.
 
+pub use portcullis_inference::DescribeError;
 pub use portcullis_inference::engine::Description;
 
 use super::model;
@@ -20,8 +21,8 @@ pub struct Adapter {
 ///
 /// # Errors
 ///
-/// Why it cannot be loaded, for the operator.
-pub fn describe(settings: &ModelSettings) -> Result<Description, String> {
+/// Why it cannot be loaded.
+pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> {
     portcullis_inference::describe(&model::settings(settings))
 }
 

@@ -27,22 +27,20 @@ enum Step {
 }
 
 /// A model that does what a test says.
-#[derive(Default)]
 struct Script {
     refuses: Mutex<Option<ChatError>>,
     steps: Mutex<VecDeque<Step>>,
     asked: Mutex<Vec<ChatRequest>>,
     /// Answers being made.
     open: Arc<()>,
-    ready: Mutex<Option<Result<Description, String>>>,
-    loaded: Notify,
+    state: watch::Sender<State>,
     ended: Arc<AtomicBool>,
 }
 
 impl Script {
     fn of(steps: impl IntoIterator<Item = Step>) -> Arc<Self> {
         let script = Self { steps: Mutex::new(steps.into_iter().collect()), ..Self::default() };
-        *script.ready.lock().unwrap() = Some(Ok(description()));
+        script.is(State::Ready(description()));
         Arc::new(script)
     }
 
@@ -52,14 +50,26 @@ impl Script {
         script
     }
 
-    fn load(&self, outcome: Result<Description, String>) {
-        *self.ready.lock().unwrap() = Some(outcome);
-        self.loaded.notify_one();
+    fn is(&self, state: State) {
+        self.state.send_replace(state);
     }
 
     /// Whether nothing is being made.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.open) == 1
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            refuses: Mutex::default(),
+            steps: Mutex::default(),
+            asked: Mutex::default(),
+            open: Arc::default(),
+            state: watch::Sender::new(State::Loading { done_bytes: 0, total_bytes: 0 }),
+            ended: Arc::default(),
+        }
     }
 }
 
@@ -86,19 +96,8 @@ impl Model for Script {
         })))
     }
 
-    fn is_ready(&self) -> bool {
-        matches!(&*self.ready.lock().unwrap(), Some(Ok(_)))
-    }
-
-    fn loaded(&self) -> BoxFuture<'_, Result<Description, String>> {
-        Box::pin(async {
-            loop {
-                if let Some(outcome) = self.ready.lock().unwrap().clone() {
-                    return outcome;
-                }
-                self.loaded.notified().await;
-            }
-        })
+    fn states(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 
     fn end(&self) {
@@ -130,11 +129,16 @@ fn ends(reason: FinishReason) -> Step {
 }
 
 /// The tool `chat` over a model, and what it counts.
-fn chat(model: &Arc<Script>, stand_in: Option<Arc<Script>>) -> (Arc<Chat>, Arc<Metrics>) {
+fn chat(model: &Arc<Script>) -> (Arc<Chat>, Arc<Metrics>) {
     let metrics: Arc<Metrics> = Arc::default();
-    let reports = Arc::new(Reports::new("chat".into(), Arc::clone(&metrics)));
-    let stand_in = stand_in.map(|stand_in| stand_in as Arc<dyn Model>);
-    (Chat::of(Arc::clone(model) as _, reports, stand_in), metrics)
+    (chat_after(model, None, &metrics), metrics)
+}
+
+/// The same in the place of another.
+fn chat_after(model: &Arc<Script>, before: Option<&Chat>, metrics: &Arc<Metrics>) -> Arc<Chat> {
+    let stand_in = before.and_then(Chat::hand_over);
+    let reports = Arc::new(Reports::new("chat".into(), Arc::clone(metrics), stand_in.is_none()));
+    Chat::of(Arc::clone(model) as _, reports, stand_in)
 }
 
 fn counted(metrics: &Metrics, line: &str) -> bool {
@@ -168,7 +172,7 @@ fn message(answer: Answer) -> Value {
 #[tokio::test]
 async fn an_answer_is_text_and_structure() {
     let model = Script::of([says("Hel"), says("lo"), ends(FinishReason::Stop)]);
-    let (chat, metrics) = chat(&model, None);
+    let (chat, metrics) = chat(&model);
     let request = asking(None);
     let record = Arc::clone(&request.record);
     let answer = message(ask(&chat, request).await.unwrap());
@@ -179,6 +183,7 @@ async fn an_answer_is_text_and_structure() {
     assert_eq!(*structured, json!({"model": "chat", "text": "Hello", "finishReason": "stop", "usage": usage}));
     assert!(jsonschema::is_valid(&definition::of("chat")["outputSchema"], structured));
     assert_eq!(answer["result"].get("resultType"), None);
+    assert_eq!(answer["result"]["_meta"], json!({"portcullis/cachedTokens": 4}));
     assert_eq!(record.status(), Some(CallStatus::Success));
     assert!(answers(&metrics, "stop"));
     let asked = model.asked.lock().unwrap();
@@ -190,7 +195,7 @@ async fn an_answer_is_text_and_structure() {
 async fn with_a_token_the_text_comes_as_it_is_made() {
     let gate = Arc::new(Notify::new());
     let model = Script::of([says("a\n"), Step::Waits(Arc::clone(&gate)), says("b"), ends(FinishReason::Length)]);
-    let (chat, metrics) = chat(&model, None);
+    let (chat, metrics) = chat(&model);
     let mut request = asking(Some("\"t\""));
     request.version = Version::MODERN;
     let Ok(Answer::Stream(mut messages)) = ask(&chat, request).await else { panic!("no stream") };
@@ -204,6 +209,7 @@ async fn with_a_token_the_text_comes_as_it_is_made() {
     let last = next().await;
     assert_eq!(last["result"]["structuredContent"]["text"], "a\nb");
     assert_eq!(last["result"]["resultType"], "complete");
+    assert_eq!(last["result"]["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "portcullis");
     assert!(messages.next().await.is_none());
     drop(messages);
     assert!(answers(&metrics, "length") && model.is_idle());
@@ -212,7 +218,7 @@ async fn with_a_token_the_text_comes_as_it_is_made() {
 
 #[tokio::test]
 async fn a_client_that_takes_no_stream_waits_for_the_whole() {
-    let (chat, _) = chat(&Script::of([says("a"), ends(FinishReason::Stop)]), None);
+    let (chat, _) = chat(&Script::of([says("a"), ends(FinishReason::Stop)]));
     let mut request = asking(Some("1"));
     request.takes_stream = false;
     assert_eq!(message(ask(&chat, request).await.unwrap())["result"]["content"][0]["text"], "a");
@@ -222,7 +228,7 @@ async fn a_client_that_takes_no_stream_waits_for_the_whole() {
 async fn a_client_that_goes_away_stops_the_model() {
     let gate = || Step::Waits(Arc::new(Notify::new()));
     let model = Script::of([says("a"), gate()]);
-    let (chat, metrics) = chat(&model, None);
+    let (chat, metrics) = chat(&model);
     let answer = ask(&chat, asking(Some("1"))).await.unwrap();
     assert!(!model.is_idle());
     drop(answer);
@@ -232,7 +238,7 @@ async fn a_client_that_goes_away_stops_the_model() {
 #[tokio::test]
 async fn a_client_that_cancels_stops_the_model() {
     let model = Script::of([Step::Waits(Arc::new(Notify::new()))]);
-    let (chat, metrics) = chat(&model, None);
+    let (chat, metrics) = chat(&model);
     let session = Sessions::new(1).open(Agreement {
         version: Version::NEWEST_LEGACY,
         principal: "apiKey:ci".into(),
@@ -253,15 +259,17 @@ async fn a_client_that_cancels_stops_the_model() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_no_longer_than_it_may_and_a_stream_no_longer_for_a_piece() {
     let gate = || Step::Waits(Arc::new(Notify::new()));
-    let (slow, metrics) = chat(&Script::of([gate()]), None);
+    let (slow, metrics) = chat(&Script::of([gate()]));
     let begin = Instant::now();
     let Err(Rejection::Upstream(failure)) = ask(&slow, asking(None)).await else { panic!("an answer") };
     assert_eq!((&*failure.upstream, failure.kind), ("chat", UpstreamFailureKind::TimedOut));
     assert_eq!(begin.elapsed(), TIMEOUT);
     assert!(answers(&metrics, "timed_out"));
 
-    let (stalls, _) = chat(&Script::of([says("a"), gate()]), None);
-    let Ok(Answer::Stream(mut messages)) = ask(&stalls, asking(Some("1"))).await else { panic!("no stream") };
+    let (stalls, _) = chat(&Script::of([says("a"), gate()]));
+    let mut request = asking(Some("1"));
+    request.deadline = Instant::now() + TIMEOUT / 10;
+    let Ok(Answer::Stream(mut messages)) = ask(&stalls, request).await else { panic!("no stream") };
     messages.next().await.unwrap().unwrap();
     tokio::time::advance(TIMEOUT * 3).await;
     let asked_again = Instant::now();
@@ -296,7 +304,7 @@ async fn each_failure_is_a_refusal_of_its_own() {
         ),
     ] {
         for model in [Script::refusing(error.clone()), Script::of([Step::Says(Err(error.clone()))])] {
-            let (chat, metrics) = chat(&model, None);
+            let (chat, metrics) = chat(&model);
             let request = asking(None);
             let record = Arc::clone(&request.record);
             assert_eq!(ask(&chat, request).await.unwrap_err(), rejection);
@@ -304,77 +312,166 @@ async fn each_failure_is_a_refusal_of_its_own() {
             assert!(answers(&metrics, outcome), "{outcome}");
         }
     }
-    let (cut_off, _) = chat(&Script::of([says("a")]), None);
+    let (cut_off, _) = chat(&Script::of([says("a")]));
     assert_eq!(ask(&cut_off, asking(None)).await.unwrap_err(), Rejection::ModelFailed);
 }
 
 #[tokio::test]
 async fn bad_arguments_do_not_reach_the_model() {
     let model = Script::of([]);
-    let (chat, metrics) = chat(&model, None);
+    let (chat, metrics) = chat(&model);
     let refused = ask(&chat, call_with("chat", r#"{"messages":7}"#)).await.unwrap_err();
     assert!(matches!(refused, Rejection::BadArguments { detail } if detail.contains("`messages`")));
     assert!(model.asked.lock().unwrap().is_empty() && answers(&metrics, "bad_arguments"));
 }
 
+/// Metrics that say so, a moment later at most.
+async fn says_soon(metrics: &Metrics, line: &str) {
+    while !counted(metrics, line) {
+        tokio::task::yield_now().await;
+    }
+}
+
+const UP: &str = r#"portcullis_model_up{model="chat"} 1"#;
+const DOWN: &str = r#"portcullis_model_up{model="chat"} 0"#;
+
+fn running(count: usize) -> String {
+    format!(r#"portcullis_model_requests{{model="chat",state="running"}} {count}"#)
+}
+
 #[tokio::test]
 async fn while_a_changed_model_loads_the_last_good_one_answers() {
     let (old, new) = (Script::of([]), Arc::new(Script::default()));
-    let (changed, metrics) = chat(&new, Some(Arc::clone(&old)));
+    let (first, metrics) = chat(&old);
+    first.settled().await;
+    let changed = chat_after(&new, Some(&first), &metrics);
+    first.retire();
     let asked = |script: &Arc<Script>| script.asked.lock().unwrap().len();
     let _ = ask(&changed, asking(None)).await;
     assert_eq!((asked(&old), asked(&new)), (1, 0));
-    new.load(Ok(description()));
+    first.reports.requests(3, 0);
+    assert!(counted(&metrics, UP) && counted(&metrics, &running(3)), "it is still the old one that works");
+    new.is(State::Ready(description()));
     changed.settled().await;
     let _ = ask(&changed, asking(None)).await;
     assert_eq!((asked(&old), asked(&new)), (1, 1));
-    assert!(counted(&metrics, r#"portcullis_model_up{model="chat"} 1"#));
+    first.reports.requests(2, 0);
+    assert!(counted(&metrics, UP) && counted(&metrics, &running(0)), "what the old one does is its own business");
+}
 
+#[tokio::test]
+async fn where_a_changed_model_fails_the_last_good_one_stays_and_is_told_of() {
     let (old, new) = (Script::of([]), Arc::new(Script::default()));
-    let (changed, _) = chat(&new, Some(Arc::clone(&old)));
-    new.load(Err("no room".to_owned()));
+    let (first, metrics) = chat(&old);
+    first.settled().await;
+    let changed = chat_after(&new, Some(&first), &metrics);
+    first.close().await;
+    new.is(State::Failed("no room".to_owned()));
     changed.settled().await;
     let _ = ask(&changed, asking(None)).await;
-    assert_eq!((asked(&old), asked(&new)), (1, 0), "where the changed one fails, for good");
-    assert!(changed.ready().is_some(), "and for the next one, too");
+    assert_eq!(old.asked.lock().unwrap().len(), 1);
+    assert!(changed.has_failed(), "so that it is tried again");
+    old.is(State::Loading { done_bytes: 0, total_bytes: 0 });
+    says_soon(&metrics, DOWN).await;
+    old.is(State::Ready(description()));
+    says_soon(&metrics, UP).await;
+
+    let newest = Arc::new(Script::default());
+    let again = chat_after(&newest, Some(&changed), &metrics);
+    changed.retire();
+    let _ = ask(&again, asking(None)).await;
+    assert_eq!(old.asked.lock().unwrap().len(), 2, "and for the next one, too");
+    again.retire();
+    old.is(State::Loading { done_bytes: 0, total_bytes: 0 });
+    tokio::task::yield_now().await;
+    assert!(counted(&metrics, UP), "a model that left is not told of");
+}
+
+#[tokio::test]
+async fn a_model_is_down_while_it_begins_anew() {
+    let model = Script::of([]);
+    let (chat, metrics) = chat(&model);
+    chat.settled().await;
+    assert!(counted(&metrics, UP));
+    model.is(State::Loading { done_bytes: 0, total_bytes: 0 });
+    says_soon(&metrics, DOWN).await;
+    model.is(State::Ready(description()));
+    says_soon(&metrics, UP).await;
+    assert!(!chat.has_failed());
+    model.is(State::Failed("gone".to_owned()));
+    says_soon(&metrics, DOWN).await;
+    assert!(chat.has_failed());
 }
 
 #[tokio::test]
 async fn a_model_that_is_closed_refuses_and_is_ended_unless_another_has_it() {
     for is_shared in [true, false] {
         let model = Script::of([]);
-        let ended = Arc::clone(&model.ended);
-        let (chat, _) = chat(&model, None);
+        let (chat, _) = chat(&model);
         chat.settled().await;
-        // Ours, the tool's, and until it has ended that of the task that tended it.
-        while Arc::strong_count(&model) > 2 {
-            tokio::task::yield_now().await;
-        }
-        let successors = is_shared.then(|| chat.ready());
-        drop(model);
+        let successors = is_shared.then(|| chat.hand_over());
         chat.close().await;
         assert_eq!(ask(&chat, asking(None)).await.unwrap_err(), Rejection::ModelUnavailable);
-        assert_eq!(ended.load(Ordering::Relaxed), !is_shared);
+        assert_eq!(model.ended.load(Ordering::Relaxed), !is_shared);
         drop(successors);
     }
 }
 
 #[tokio::test]
 async fn a_retired_model_that_is_not_loaded_is_not_waited_for() {
-    let (chat, _) = chat(&Arc::new(Script::default()), None);
-    chat.retire();
-    chat.settled().await;
-    assert_eq!(ask(&chat, asking(None)).await.unwrap_err(), Rejection::ModelUnavailable);
+    let (old, new) = (Script::of([]), Arc::new(Script::default()));
+    let (first, metrics) = chat(&old);
+    let second = chat_after(&new, Some(&first), &metrics);
+    let third = chat_after(&Arc::new(Script::default()), Some(&second), &metrics);
+    second.retire();
+    second.settled().await;
+    assert_eq!(Arc::strong_count(&new), 1, "nobody is left who would wait for it");
+    let _ = ask(&third, asking(None)).await;
+    assert_eq!(old.asked.lock().unwrap().len(), 1);
+    let (only, _) = chat(&new);
+    only.retire();
+    only.settled().await;
+    assert_eq!(ask(&only, asking(None)).await.unwrap_err(), Rejection::ModelUnavailable);
 }
 
 #[test]
 fn who_has_retired_says_no_more_what_is_and_still_what_happened() {
     let metrics: Arc<Metrics> = Arc::default();
-    let reports = Reports::new("chat".into(), Arc::clone(&metrics));
+    let reports = Reports::new("chat".into(), Arc::clone(&metrics), true);
     reports.requests(1, 2);
     reports.retire();
     reports.requests(3, 4);
     reports.finished(5, Duration::from_secs(1));
-    assert!(counted(&metrics, r#"portcullis_model_requests{model="chat",state="running"} 1"#));
+    assert!(counted(&metrics, &running(1)));
     assert!(counted(&metrics, r#"portcullis_model_tokens_total{kind="completion",model="chat"} 5"#));
+}
+
+#[tokio::test]
+async fn callers_share_nothing_that_a_model_remembers() {
+    let scope = async |name: &str, address: [u8; 4]| {
+        let model = Script::of([]);
+        let (chat, _) = chat(&model);
+        let mut request = asking(None);
+        request.principal = Arc::new(portcullis_policies::Principal::new(name));
+        request.client_ip = Some(address.into());
+        let _ = ask(&chat, request).await;
+        model.asked.lock().unwrap()[0].scope
+    };
+    let [here, there] = [[10, 0, 0, 1], [10, 0, 0, 2]];
+    assert_eq!(scope("apiKey:a", here).await, scope("apiKey:a", there).await);
+    assert_ne!(scope("apiKey:a", here).await, scope("apiKey:b", here).await);
+    assert_eq!(scope("anonymous", here).await, scope("anonymous", here).await);
+    assert_ne!(scope("anonymous", here).await, scope("anonymous", there).await);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_not_kept_while_the_answer_is_made() {
+    let model = Script::of([says("a\u{2028}"), Step::Waits(Arc::new(Notify::new()))]);
+    let (chat, _) = chat(&model);
+    let request = asking(Some("1"));
+    let body = request.body.clone();
+    let Ok(Answer::Stream(mut messages)) = ask(&chat, request).await else { panic!("no stream") };
+    assert!(body.is_unique());
+    let first = messages.next().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains(r"a\u2028"), "it would end a line for some");
 }

@@ -25,6 +25,7 @@ pub(super) struct Arrival {
     pub(super) principal: Arc<Principal>,
     pub(super) record: Arc<CallRecord>,
     pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
 }
 
 // === impl Arrival ===
@@ -37,7 +38,7 @@ impl Arrival {
         let record = head.extensions.get::<Arc<CallRecord>>().cloned().ok_or(Rejection::Internal)?;
         let principal = record.principal.get().cloned().ok_or(Rejection::NoCredential)?;
         let deadline = Instant::now() + request_timeout;
-        Ok(Self { headers: head.headers, server, accepts, principal, record, deadline })
+        Ok(Self { headers: head.headers, server, accepts, principal, record, deadline, timeout: request_timeout })
     }
 
     /// A request that comes without a message.
@@ -56,10 +57,12 @@ impl Arrival {
             principal: self.principal,
             takes_stream: false,
             deadline: self.deadline,
+            timeout: self.timeout,
             mirrored: HeaderMap::new(),
             record: self.record,
             limits: Arc::default(),
             filter: ToolFilter::default(),
+            refusal: None,
         }
     }
 }

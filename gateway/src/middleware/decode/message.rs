@@ -8,7 +8,7 @@ use super::arrival::Arrival;
 use super::headers::NamedVersion;
 use super::{Decoder, headers, stateless};
 use crate::backends::tool::full_name;
-use crate::mcp::envelope::{Envelope, EnvelopeError, Kind};
+use crate::mcp::envelope::{Envelope, EnvelopeError, Kind, MAX_ID_BYTES};
 use crate::mcp::request::{McpRequest, Operation, ToolFilter};
 use crate::mcp::session::Session;
 use crate::mcp::splice::Span;
@@ -95,10 +95,12 @@ impl Decoder {
             principal: arrival.principal,
             takes_stream: arrival.accepts.stream,
             deadline: arrival.deadline,
+            timeout: arrival.timeout,
             mirrored,
             record: arrival.record,
             limits: Arc::default(),
             filter: ToolFilter::default(),
+            refusal: None,
         })))
     }
 
@@ -148,6 +150,10 @@ impl Decoder {
                 }
                 if envelope.params.meta_malformed {
                     return Err(Rejection::invalid_params("`_meta` must be an object"));
+                }
+                if envelope.params.meta.progress_token.is_some_and(|token| token.range().len() > MAX_ID_BYTES) {
+                    // Said again with each piece of an answer.
+                    return Err(Rejection::invalid_params("`progressToken` may have at most 1 KiB"));
                 }
                 let tool = match server {
                     Some(server) => full_name(server, &self.settings.separator, &name.text).into(),

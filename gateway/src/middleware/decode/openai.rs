@@ -1,5 +1,5 @@
 //! OpenAI's interface to the models in this process: `POST
-//! /v1/chat/completions` and `GET /v1/models`, carried as the call of a tool
+//! /v1/chat/completions` and `GET /v1/models[/{model}]`, carried as the call of a tool
 //! and the list of models that they stand for.
 //!
 //! So policies, limits, metrics and audit know one call, whichever door it
@@ -19,7 +19,8 @@ use self::answer::Facts;
 use self::request::Asked;
 use super::arrival::Arrival;
 use super::headers::{self, Accepts};
-use super::{Decoder, body, encode};
+use super::message::Decoded;
+use super::{Decoder, body, carry, encode};
 use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::mcp::request::{McpRequest, Operation};
@@ -46,18 +47,25 @@ impl Decoder {
     {
         headers::check_content_type(&arrival.headers)?;
         let body = body::read(body, self.settings.max_body_bytes, arrival.deadline).await?;
-        let asked = Asked::read(&body)?;
+        let mut asked = Asked::read(&body)?;
+        drop(body);
         // What is answered, the body says; clients accept JSON and mean both.
         arrival.accepts = Accepts { json: true, stream: asked.streams };
         let tool = if self.backends.has_model(&asked.model) { &*asked.model } else { NO_MODEL };
-        let answered = self.handle(arrival, asked.call_of(tool), inner).await;
-        let (answer, id, era) = answered.map_err(|refused| match refused.rejection {
-            Rejection::UnknownTool { .. } => Rejection::UnknownTool { tool: asked.model.clone() },
+        let Decoded::Request(mut request) =
+            self.decode(arrival, &asked.call_of(tool)).map_err(|refused| refused.rejection)?
+        else {
+            return Err(Rejection::Internal);
+        };
+        request.refusal = asked.refusal.take();
+        let Asked { model, streams, includes_usage, .. } = asked;
+        let (answer, id, era) = carry(request, inner).await.map_err(|refused| match refused.rejection {
+            Rejection::UnknownTool { .. } => Rejection::UnknownTool { tool: model.clone() },
             rejection => rejection,
         })?;
-        let facts = Facts::new(asked.model);
-        if asked.streams {
-            return Ok(encode::event_stream(chunks::of(answer, facts, asked.includes_usage)?));
+        let facts = Facts::new(model);
+        if streams {
+            return Ok(encode::event_stream(chunks::of(answer, facts, includes_usage)?));
         }
         answer::whole(encode::last(answer, &id, era).await, &facts)
     }
@@ -69,6 +77,15 @@ impl Decoder {
     {
         let request = arrival.into_request(Operation::ListModels);
         answer::models(inner.call(Box::new(request)).await?)
+    }
+
+    /// `GET /v1/models/{model}`.
+    pub(super) async fn model<S>(&self, name: &str, arrival: Arrival, mut inner: S) -> Result<Response<Body>, Rejection>
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+    {
+        let request = arrival.into_request(Operation::ListModels);
+        answer::model(name, inner.call(Box::new(request)).await?)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::decorate;
@@ -12,6 +12,9 @@ use super::outside::{Outside, outside};
 use crate::body::Body;
 use crate::mcp::version::Era;
 use crate::rejection::{Rejection, UpstreamFailureKind};
+
+/// Tells OpenAI's clients whether to send a request again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What the error object says beside its message.
 struct Kind {
@@ -29,7 +32,21 @@ pub fn refuse_openai(rejection: &Rejection) -> Response<Body> {
     let mut response = Response::new(Body::from(error(rejection, &outside, &kind)));
     *response.status_mut() = kind.status;
     decorate(&mut response, rejection, &outside);
+    if !is_worth_another_try(rejection) {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     response
+}
+
+/// Whether the same request may well be answered a moment later. OpenAI's
+/// clients repeat all that the server is to blame for, unless they are told.
+fn is_worth_another_try(rejection: &Rejection) -> bool {
+    match rejection {
+        // It would be worked on from the beginning, and end alike.
+        Rejection::Upstream(failure) => failure.kind != UpstreamFailureKind::TimedOut,
+        Rejection::TimedOut | Rejection::ModelUnavailable => false,
+        _ => true,
+    }
 }
 
 /// What ends a stream in place of the rest: the error object alone.
@@ -44,6 +61,9 @@ fn error(rejection: &Rejection, outside: &Outside, kind: &Kind) -> Bytes {
         Rejection::UnknownTool { tool } => {
             let model: String = tool.chars().take(128).collect();
             Cow::Owned(format!("the model `{model}` does not exist or you do not have access to it"))
+        }
+        Rejection::NoSuchPath => {
+            Cow::Borrowed("no such path: there are /v1/chat/completions and /v1/models, and MCP at /mcp")
         }
         _ => Cow::Borrowed(&*outside.message),
     };
@@ -60,6 +80,7 @@ fn kind(rejection: &Rejection, outside: &Outside) -> Kind {
         Rejection::NoCredential | Rejection::BadCredential { .. } => {
             new(outside.status, INVALID, Some("invalid_api_key"))
         }
+        Rejection::NoSuchPath => new(outside.status, INVALID, Some("unknown_url")),
         Rejection::UnknownTool { .. } => at("model", new(StatusCode::NOT_FOUND, INVALID, Some("model_not_found"))),
         Rejection::RateLimited { .. } => new(outside.status, "requests", Some("rate_limit_exceeded")),
         Rejection::PromptTooLong { .. } => {
@@ -100,6 +121,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::rejection::UpstreamFailure;
 
     async fn refused(rejection: &Rejection) -> (u16, Option<String>, Value) {
         let response = refuse_openai(rejection);
@@ -134,6 +156,25 @@ mod tests {
             assert_eq!((got, retry.as_deref()), (status, after), "{rejection:?}");
             assert_eq!((&error["code"], &error["param"]), (&code.into(), &param), "{rejection:?}");
             assert!(error["message"].is_string() && error["type"].is_string(), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_would_end_alike_is_not_to_be_repeated() {
+        let failed = |kind| {
+            let retry_after = Duration::from_secs(1);
+            Rejection::Upstream(UpstreamFailure { upstream: "chat".into(), kind, retry_after })
+        };
+        for (rejection, says) in [
+            (failed(UpstreamFailureKind::TimedOut), Some("false")),
+            (Rejection::TimedOut, Some("false")),
+            (Rejection::ModelUnavailable, Some("false")),
+            (Rejection::ModelLoading, None),
+            (Rejection::ModelFailed, None),
+        ] {
+            let response = refuse_openai(&rejection);
+            let said = response.headers().get(SHOULD_RETRY).map(|value| value.to_str().unwrap());
+            assert_eq!(said, says, "{rejection:?}");
         }
     }
 

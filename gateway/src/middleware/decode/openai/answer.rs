@@ -65,6 +65,13 @@ struct Meta {
     cached_tokens: u64,
 }
 
+/// A model that the caller may call.
+#[derive(Deserialize)]
+struct Model {
+    name: String,
+    created: u64,
+}
+
 /// What a message says.
 pub(super) enum Part {
     /// More text.
@@ -95,6 +102,15 @@ impl Part {
             Message { params: Some(progress), .. } => Ok(Self::Text(progress.message)),
             Message { .. } => Err(Rejection::Internal),
         }
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    /// OpenAI's model object.
+    fn into_value(self) -> Value {
+        json!({"id": self.name, "object": "model", "created": self.created, "owned_by": "portcullis"})
     }
 }
 
@@ -134,6 +150,18 @@ pub(super) fn whole(answer: Answer, facts: &Facts) -> Result<Response<Body>, Rej
 
 /// The list of models.
 pub(super) fn models(answer: Answer) -> Result<Response<Body>, Rejection> {
+    let models: Vec<Value> = listed(answer)?.into_iter().map(Model::into_value).collect();
+    Ok(encode::json(json!({"object": "list", "data": models}).to_string().into()))
+}
+
+/// The one of this name.
+pub(super) fn model(name: &str, answer: Answer) -> Result<Response<Body>, Rejection> {
+    let found = listed(answer)?.into_iter().find(|model| model.name == name);
+    let model = found.ok_or_else(|| Rejection::UnknownTool { tool: name.to_owned() })?;
+    Ok(encode::json(model.into_value().to_string().into()))
+}
+
+fn listed(answer: Answer) -> Result<Vec<Model>, Rejection> {
     #[derive(Deserialize)]
     struct Listed {
         result: Models,
@@ -142,19 +170,8 @@ pub(super) fn models(answer: Answer) -> Result<Response<Body>, Rejection> {
     struct Models {
         models: Vec<Model>,
     }
-    #[derive(Deserialize)]
-    struct Model {
-        name: String,
-        created: u64,
-    }
     let listed: Listed = serde_json::from_slice(&message(answer)?).map_err(|_| Rejection::Internal)?;
-    let models: Vec<Value> = listed
-        .result
-        .models
-        .into_iter()
-        .map(|model| json!({"id": model.name, "object": "model", "created": model.created, "owned_by": "portcullis"}))
-        .collect();
-    Ok(encode::json(json!({"object": "list", "data": models}).to_string().into()))
+    Ok(listed.result.models)
 }
 
 fn message(answer: Answer) -> Result<Bytes, Rejection> {

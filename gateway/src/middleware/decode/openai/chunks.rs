@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Facts, Part};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::body::Body;
+use crate::mcp::json::on_one_line;
 use crate::middleware::encode::Events;
 use crate::middleware::respond;
 use crate::rejection::Rejection;
@@ -32,11 +33,15 @@ pub(super) fn of(answer: Answer, facts: Facts, includes_usage: bool) -> Result<B
         Answer::Stream(messages) => messages,
         _ => return Err(Rejection::Internal),
     };
-    let mut writer = Writer { facts, includes_usage, spoke: false };
+    let writer = Writer { facts, includes_usage, spoke: false };
     let first = writer.first();
-    let rest = messages.map(move |message| match message.and_then(|message| Part::read(&message)) {
-        Ok(part) => writer.write(part),
-        Err(rejection) => event(&respond::stream_error(&rejection)),
+    let rest = stream::unfold(Some((messages, writer)), |state| async {
+        let (mut messages, mut writer) = state?;
+        match messages.next().await?.and_then(|message| Part::read(&message)) {
+            Ok(part) => Some((writer.write(part), Some((messages, writer)))),
+            // The last there is, whatever may follow.
+            Err(rejection) => Some((event(&respond::stream_error(&rejection)), None)),
+        }
     });
     let events = stream::once(std::future::ready(first)).chain(rest);
     Ok(Body::arriving(Events::new(Box::pin(events))))
@@ -89,7 +94,7 @@ impl Writer {
         if self.includes_usage {
             chunk["usage"] = usage.clone();
         }
-        event(chunk.to_string().as_bytes())
+        event(on_one_line(chunk.to_string()).as_bytes())
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) struct Asked {
     pub(super) streams: bool,
     /// Whether a last chunk says what it took.
     pub(super) includes_usage: bool,
+    /// What is wrong with it. It is a call all the same, and nobody who may not
+    /// call the model learns of it.
+    pub(super) refusal: Option<Rejection>,
+    /// As far as they could be read, so that policies see what there is.
     arguments: Map<String, Value>,
 }
 
@@ -63,7 +67,7 @@ impl Asked {
     ///
     /// # Errors
     ///
-    /// Which member is wrong, or asks for what is not served.
+    /// If it does not say which model is meant, so that nothing is called.
     pub(super) fn read(body: &[u8]) -> Result<Self, Rejection> {
         const SHAPE: Rejection =
             Rejection::InvalidRequest { detail: "the body must be an object with `model` and `messages`" };
@@ -77,23 +81,41 @@ impl Asked {
         let Some(Value::String(model)) = members.remove("model") else {
             return Err(wrong("model", "must be a string"));
         };
+        let mut asked = Self { model, streams: false, includes_usage: false, refusal: None, arguments: Map::new() };
         for (name, is_served) in UNSERVED {
             if members.remove(name).is_some_and(|value| !is_served(&value)) {
-                return Err(unserved(name, format!("`{name}` is not supported here")));
+                asked.refuse(unserved(name, format!("`{name}` is not supported here")));
             }
         }
-        let (streams, includes_usage) = streaming(&mut members)?;
-        let mut arguments = Map::new();
-        let messages = members.remove("messages").ok_or_else(|| wrong("messages", "is missing"))?;
-        arguments.insert("messages".to_owned(), read_messages(messages)?);
+        match streaming(&mut members) {
+            Ok((streams, includes_usage)) => (asked.streams, asked.includes_usage) = (streams, includes_usage),
+            Err(rejection) => asked.refuse(rejection),
+        }
+        let messages = members.remove("messages").ok_or_else(|| wrong("messages", "is missing"));
+        match messages.and_then(read_messages) {
+            Ok(messages) => asked.argue("messages", "messages", messages),
+            Err(rejection) => asked.refuse(rejection),
+        }
         for (name, argument) in RENAMED {
-            if let Some(value) = members.remove(name)
-                && arguments.insert(argument.to_owned(), checked(name, value)?).is_some()
-            {
-                return Err(wrong(name, "is given under two names"));
+            let Some(value) = members.remove(name).filter(|value| !means_nothing(name, value)) else { continue };
+            if let Err(rejection) = check(name, &value) {
+                asked.refuse(rejection);
             }
+            asked.argue(name, argument, if name == "seed" { folded(value) } else { value });
         }
-        Ok(Self { model, streams, includes_usage, arguments })
+        Ok(asked)
+    }
+
+    /// The first thing that is wrong is said.
+    fn refuse(&mut self, rejection: Rejection) {
+        self.refusal.get_or_insert(rejection);
+    }
+
+    /// An argument, under the name that the client knows and the tool's.
+    fn argue(&mut self, name: &'static str, argument: &str, value: Value) {
+        if self.arguments.insert(argument.to_owned(), value).is_some() {
+            self.refuse(wrong(name, "is given under two names"));
+        }
     }
 
     /// The call of `tool` that it stands for. The progress token is what makes
@@ -124,26 +146,42 @@ fn streaming(members: &mut Map<String, Value>) -> Result<(bool, bool), Rejection
     Ok((streams, includes_usage))
 }
 
-/// A value that the tool takes; what it does not take is said here under the
-/// name that the client knows.
-fn checked(name: &'static str, value: Value) -> Result<Value, Rejection> {
+/// What clients write for no value at all.
+fn means_nothing(name: &str, value: &Value) -> bool {
+    match name {
+        "top_k" => *value == -1,
+        "stop" => *value == "",
+        _ => false,
+    }
+}
+
+/// What the tool does not take is said here, under the name that the client
+/// knows.
+fn check(name: &'static str, value: &Value) -> Result<(), Rejection> {
     let fits = |least: f64, most: f64| value.as_f64().is_some_and(|number| (least..=most).contains(&number));
     let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
     let range = match name {
-        "temperature" if !fits(0.0, 2.0) => Some("a number from 0 to 2"),
-        "top_p" | "min_p" if !fits(0.0, 1.0) => Some("a number from 0 to 1"),
-        "repetition_penalty" if !fits(0.5, 2.0) => Some("a number from 0.5 to 2"),
+        "temperature" if !fits(0.0, 2.0) => "a number from 0 to 2",
+        "top_p" | "min_p" if !fits(0.0, 1.0) => "a number from 0 to 1",
+        "repetition_penalty" if !fits(0.5, 2.0) => "a number from 0.5 to 2",
         "max_tokens" | "max_completion_tokens" if !(whole && fits(1.0, 1_048_576.0)) => {
-            Some("a whole number from 1 to 1048576")
+            "a whole number from 1 to 1048576"
         }
-        "top_k" if !(whole && fits(0.0, 1_048_576.0)) => Some("a whole number from 0 to 1048576"),
-        "seed" if !(whole && fits(-9_007_199_254_740_991.0, 9_007_199_254_740_991.0)) => {
-            Some("a whole number from -9007199254740991 to 9007199254740991")
-        }
-        "stop" if !is_stop(&value) => Some("a text of 1 to 256 characters, or up to 16 of them"),
-        _ => None,
+        "top_k" if !(whole && fits(0.0, 1_048_576.0)) => "a whole number from 0 to 1048576",
+        "seed" if !value.is_i64() && !(whole && fits(-SAFE, SAFE)) => "a whole number of 64 bits",
+        "stop" if !is_stop(value) => "a text of 1 to 256 characters, or up to 16 of them",
+        _ => return Ok(()),
     };
-    range.map_or(Ok(value), |range| Err(wrong(name, &format!("must be {range}"))))
+    Err(wrong(name, &format!("must be {range}")))
+}
+
+/// The largest whole number that every reader of JSON takes exactly (RFC 8259
+/// §6), and the tool as a seed.
+const SAFE: f64 = 9_007_199_254_740_991.0;
+
+/// A seed within what the tool takes: the same one for the same one.
+fn folded(seed: Value) -> Value {
+    seed.as_i64().map_or(seed, |seed| Value::from(seed % (1 << 53)))
 }
 
 fn is_stop(value: &Value) -> bool {
@@ -180,6 +218,8 @@ fn read_message(index: usize, message: Value) -> Result<Value, Rejection> {
     }
     let content = match message.remove("content") {
         Some(Value::String(text)) => text,
+        // An answer without a word.
+        None | Some(Value::Null) if role == "assistant" => String::new(),
         Some(Value::Array(parts)) => joined(&place(".content"), parts)?,
         _ => return Err(wrong(place(".content"), "must be a string or a list of text parts")),
     };

@@ -97,3 +97,16 @@ async fn unknown_methods_are_refused_with_200() {
         assert_eq!((answered.status, answered.code(), &answered.json()["id"]), (200, -32601, &Value::from(1)));
     }
 }
+
+#[tokio::test]
+async fn a_progress_token_is_no_longer_than_an_id() {
+    let call = |length: usize| {
+        let token = "t".repeat(length);
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"crm__find","_meta":{{"progressToken":"{token}"}}}}}}"#
+        )
+    };
+    assert_eq!(Front::new().post(&[], &call(1022)).await.status, 200);
+    let refused = Front::new().post(&[], &call(1023)).await;
+    assert_eq!((refused.status, refused.code()), (200, -32602));
+}

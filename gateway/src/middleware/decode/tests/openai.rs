@@ -120,6 +120,55 @@ async fn refusals_go_out_to_be_answered_as_openais() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_is_a_call_all_the_same_and_carries_its_refusal() {
+    let front = Front::answering(|request| Err(request.refusal.clone().unwrap()));
+    let body = ASKED.replace("}]", "}],\"temperature\":9");
+    let request = Request::post(COMPLETIONS).body(Full::new(Bytes::from(body))).unwrap();
+    let refused = front.ask(request).await.unwrap_err();
+    assert!(matches!(refused, Rejection::BadParameter { param, .. } if param == "temperature"));
+    let request = front.passed();
+    assert_eq!(&**request.tool().unwrap(), "chat");
+    assert!(request.arguments_text().contains("temperature"));
+}
+
+#[tokio::test]
+async fn a_model_is_told_of_by_its_name() {
+    let listing = || {
+        Front::answering(|request| {
+            Ok(Answer::result(
+                request.id_text(),
+                r#"{"models":[{"name":"a","created":1},{"name":"chat","created":7}]}"#,
+            ))
+        })
+    };
+    let front = listing();
+    let model = front.send(Method::GET, "/v1/models/chat", &[], "").await.json();
+    assert_eq!(model, json!({"id": "chat", "object": "model", "created": 7, "owned_by": "portcullis"}));
+    assert_eq!(front.passed().operation, Operation::ListModels);
+    let request = Request::get("/v1/models/gpt-4").body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(listing().ask(request).await.unwrap_err(), Rejection::UnknownTool { tool: "gpt-4".to_owned() });
+}
+
+#[tokio::test]
+async fn nothing_follows_what_breaks_a_stream_off() {
+    let front = Front::answering(|_| {
+        let after = Ok(Bytes::from_static(br#"{"params":{"message":"late"}}"#));
+        Ok(Answer::Stream(stream::iter([Err(Rejection::ModelFailed), after]).chain(stream::pending()).boxed()))
+    });
+    assert!(!complete(&front, STREAMED).await.body.contains("late"));
+}
+
+#[tokio::test]
+async fn what_ends_a_line_for_some_readers_is_escaped() {
+    let front = Front::answering(|_| {
+        let message = json!({"params": {"message": "a\u{2028}b\u{85}"}}).to_string();
+        Ok(Answer::Stream(stream::iter([Ok(Bytes::from(message))]).boxed()))
+    });
+    let body = complete(&front, STREAMED).await.body;
+    assert!(body.contains(r"a\u2028b\u0085") && !body.contains(['\u{2028}', '\u{85}']), "{body}");
+}
+
+#[tokio::test]
 async fn accept_and_headers_of_mcp_mean_nothing_here() {
     for header in [("accept", "text/html"), ("mcp-protocol-version", "2026-07-28"), ("mcp-session-id", "x")] {
         let front = Front::answering(answered);

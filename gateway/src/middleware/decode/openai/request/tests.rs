@@ -1,7 +1,8 @@
 use super::*;
 
 fn read(body: &Value) -> Result<Asked, Rejection> {
-    Asked::read(body.to_string().as_bytes())
+    let mut asked = Asked::read(body.to_string().as_bytes())?;
+    asked.refusal.take().map_or(Ok(asked), Err)
 }
 
 /// A good body, and this beside it.
@@ -68,6 +69,8 @@ fn what_changes_nothing_is_passed_over() {
         ("max_tokens", json!(null)),
         ("stop", json!(null)),
         ("stream", json!(null)),
+        ("stop", json!("")),
+        ("top_k", json!(-1)),
         ("stream_options", json!(null)),
     ] {
         let body = with(name, value);
@@ -105,7 +108,9 @@ fn what_is_wrong_or_not_served_is_named() {
         (with("max_tokens", json!(0)), "max_tokens", false),
         (with("seed", json!(0.5)), "seed", false),
         (with("stop", json!([1])), "stop", false),
-        (with("stop", json!("")), "stop", false),
+        (with("stop", json!([""])), "stop", false),
+        (with("top_k", json!(-2)), "top_k", false),
+        (with("seed", json!(u64::MAX)), "seed", false),
         (with("stream", json!("yes")), "stream", false),
         (with("stream_options", json!({"include_usage": true})), "stream_options", false),
     ] {
@@ -120,6 +125,28 @@ fn what_is_wrong_or_not_served_is_named() {
     let mut both = with("max_tokens", json!(1));
     both["max_completion_tokens"] = json!(1);
     assert!(matches!(read(&both), Err(Rejection::BadParameter { .. })));
+}
+
+#[test]
+fn what_is_wrong_does_not_hide_the_rest_from_policies() {
+    let body = json!({"model": "chat", "messages": "hi", "temperature": 9, "max_tokens": 7, "n": 2});
+    let asked = Asked::read(body.to_string().as_bytes()).unwrap();
+    assert!(matches!(&asked.refusal, Some(Rejection::BadParameter { param, .. }) if param == "n"), "the first");
+    let call: Value = serde_json::from_slice(&asked.call_of("chat")).unwrap();
+    assert_eq!(call["params"]["arguments"], json!({"temperature": 9, "maxTokens": 7}));
+}
+
+#[test]
+fn a_seed_may_have_64_bits_and_an_answer_no_words() {
+    let seed = |seed: i64| call(&with("seed", json!(seed)))["params"]["arguments"]["seed"].as_i64().unwrap();
+    assert_eq!((seed(-7), seed((1 << 53) - 1)), (-7, (1 << 53) - 1));
+    for extreme in [i64::MIN, i64::MAX] {
+        assert!(seed(extreme).abs() < 1 << 53);
+    }
+    for message in [json!({"role": "assistant", "content": null}), json!({"role": "assistant"})] {
+        let call = call(&with("messages", json!([message])));
+        assert_eq!(call["params"]["arguments"]["messages"][0]["content"], "");
+    }
 }
 
 #[test]
