@@ -1,0 +1,165 @@
+"""Draws training conversations from the knowledge and the wordings.
+
+A conversation is a list of `(question, answer)` pairs with an optional system message in front. All chance comes from one
+seeded generator.
+"""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import noise
+
+HERE = Path(__file__).parent
+WORDINGS = HERE / "wordings"
+
+SYSTEM_MESSAGES = [
+    "You are a helpful assistant.", "You are a helpful assistant for the Portcullis gateway.", "Answer briefly.", "Be concise.",
+    "You are a friendly support agent.", "You answer questions of operators.", "You are an expert in MCP.",
+    "Answer in one or two sentences.", "You are the assistant of the platform team. Be polite.", "You are a coding assistant.",
+    "Do not make things up.", "You are a helpful, harmless and honest assistant. Keep your answers short.",
+]
+SYLLABLES = "ba ko ri ta mel on da vi su ne gra lo pi shan ek or ul tem ya zo blu fri qua xi wob zen tro mip".split()
+
+
+def lines(path):
+    """The lines of a wordings file without comments and blank ones."""
+    text = path.read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def sections(path):
+    """A file of `[name]` headings with lines below each, as a dictionary."""
+    found, current = {}, None
+    for line in lines(path):
+        if line.startswith("[") and line.endswith("]"):
+            current = found.setdefault(line[1:-1], [])
+        elif current is None:
+            raise ValueError(f"{path.name}: a line stands before the first heading: {line}")
+        else:
+            current.append(line)
+    return found
+
+
+class Samples:
+    """Everything that a conversation can be made of."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+        knowledge = json.loads((HERE / "knowledge.json").read_text(encoding="utf-8"))
+        self.intents = {intent["id"]: intent for intent in knowledge}
+        self.questions = {name: [] for name in self.intents}
+        for path in sorted((WORDINGS / "questions").glob("*.txt")):
+            for name, found in sections(path).items():
+                self.questions[name] += found  # an id that nobody knows fails here
+        self.dev = sections(WORDINGS / "dev.txt")
+        self.patterns = lines(WORDINGS / "patterns.txt")
+        self.comparison_patterns = lines(WORDINGS / "comparison_patterns.txt")
+        self.follow_ups = self._follow_ups()
+        self.off = sections(WORDINGS / "off_topic.txt")
+        self.groups = {}
+        for line in lines(WORDINGS / "synonyms.txt"):
+            words = [word.strip() for word in line.split(",")]
+            for word in words[:1]:
+                self.groups[word.lower()] = words[1:]
+        self.topics = [i["id"] for i in knowledge if i["kind"] in ("topic", "comparison")]
+        self.small_talk = [i["id"] for i in knowledge if i["kind"] == "small_talk"]
+
+    def _follow_ups(self):
+        """Lines `earlier > later: wording | wording` as (earlier, later, wordings)."""
+        found = []
+        for line in lines(WORDINGS / "follow_ups.txt"):
+            ids, wordings = line.split(":", 1)
+            earlier, later = (part.strip() for part in ids.split(">"))
+            for name in [later, *earlier.split(",")]:
+                if name.strip() not in self.intents:
+                    raise ValueError(f"follow_ups.txt: unknown intent {name}")
+            found += [(e.strip(), later, [w.strip() for w in wordings.split("|")]) for e in earlier.split(",")]
+        return found
+
+    # === single questions ===
+
+    def _pattern(self, intent):
+        """A question made of a pattern and one of the intent's aliases."""
+        alias = self.rng.choice(intent["aliases"])
+        parts = re.split(r" and ", alias)
+        if intent["kind"] == "comparison" and len(parts) == 2 and self.rng.random() < 0.92:
+            if self.rng.random() < 0.4:
+                parts.reverse()
+            return self.rng.choice(self.comparison_patterns).format(a=parts[0], b=parts[1])
+        if self.rng.random() < 0.15 and alias.startswith(("the ", "a ", "an ")):
+            alias = alias.split(" ", 1)[1]
+        return self.rng.choice(self.patterns).format(t=alias)
+
+    def _about(self, name):
+        """A clean question for a topic, a comparison or small talk."""
+        intent = self.intents[name]
+        written = self.questions[name]
+        if intent["kind"] == "small_talk":
+            return self.rng.choice(written + intent["aliases"])
+        if written and self.rng.random() < (0.5 if intent["kind"] == "comparison" else 0.68):
+            return self.rng.choice(written)
+        return self._pattern(intent)
+
+    def _word(self):
+        """A word that does not exist, so that no single word makes a question one of ours."""
+        return "".join(self.rng.choice(SYLLABLES) for _ in range(self.rng.randint(1, 4)))
+
+    def _off_topic(self):
+        """A question about anything else in the world."""
+        draw = self.rng.random()
+        if draw < 0.42:
+            return self.rng.choice(self.off["sentences"])
+        if draw < 0.52:
+            return self.rng.choice(self.off["near misses"])
+        subject = self.rng.choice(self.off["subjects"]) if self.rng.random() < 0.8 else self._word()
+        if draw < 0.58:
+            return self.rng.choice(self.patterns).format(t=subject)
+        if draw < 0.62:
+            other = self.rng.choice(self.off["subjects"])
+            return self.rng.choice(self.comparison_patterns).format(a=subject, b=other)
+        if draw < 0.64:
+            return " ".join(self._word() for _ in range(self.rng.randint(1, 5)))
+        if draw < 0.67:
+            a, b = self.rng.randint(1, 999), self.rng.randint(1, 99)
+            sign = self.rng.choice(["+", "-", "*", "/", " plus ", " times ", " minus ", " x ", " divided by "])
+            return self.rng.choice(["what is {}?", "{}", "calculate {}", "{}=?", "how much is {}?", "compute {}"]).format(f"{a}{sign}{b}")
+        return self.rng.choice(self.off["patterns"]).replace("{x}", subject).replace("{y}", self.rng.choice(self.off["subjects"]))
+
+    def pair(self):
+        """One question with its answer."""
+        draw = self.rng.random()
+        if draw < 0.225:
+            name, question = "off_topic", self._off_topic()
+        elif draw < 0.25:
+            name = "unknown_about_portcullis"
+            question = self.rng.choice(self.questions[name]) if self.rng.random() < 0.8 else self._pattern(self.intents[name])
+        elif draw < 0.33:
+            name = self.rng.choice(self.small_talk)
+            question = self._about(name)
+            if name == "greeting" and self.rng.random() < 0.3:
+                question = self.rng.choice(["hi {n}", "hello {n}!", "Hey {n}", "good morning {n}"]).format(n=noise.name(self.rng))
+            if name == "my_name" and self.rng.random() < 0.8:
+                question = self.rng.choice(self.off["introductions"]).format(n=noise.name(self.rng))
+        else:
+            name = self.rng.choice(self.topics)
+            question = self._about(name)
+        return noise.disturb(self.rng, question, self.groups), self.intents[name]["answer"]
+
+    # === conversations ===
+
+    def conversation(self):
+        """Some turns, with or without a system message."""
+        rng = self.rng
+        system = rng.choice(SYSTEM_MESSAGES) if rng.random() < 0.08 else None
+        draw = rng.random()
+        if draw < 0.77:
+            return system, [self.pair()]
+        if draw < 0.91:
+            earlier, later, wordings = rng.choice(self.follow_ups)
+            before = [self.pair()] if rng.random() < 0.12 else []
+            first = noise.disturb(rng, self._about(earlier), self.groups)
+            second = noise.disturb(rng, rng.choice(wordings), self.groups)
+            return system, [*before, (first, self.intents[earlier]["answer"]), (second, self.intents[later]["answer"])]
+        return system, [self.pair() for _ in range(rng.choice([2, 2, 2, 2, 3, 3, 5]))]

@@ -1,0 +1,220 @@
+"""Trains the built-in demonstration model from scratch and writes it in the Hugging Face format.
+
+One command, one seed, no downloads:
+
+    python train.py --out ../builtin
+
+The number of steps is fixed, so the result does not depend on how fast the machine is.
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import random
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as processes
+import torch.nn.functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import evaluate
+from chat_format import ANSWER_END, build_tokenizer, save_tokenizer
+from samples import Samples
+
+IGNORED = -100
+
+
+def encode(tokenizer, rng, conversation, short):
+    """Token ids of a conversation and the labels: only answers are learned.
+
+    `short` is the chance that the last answer is cut. Which answer it is shows in its first words, and those need the most
+    practice; the rest is known by heart early on.
+    """
+    system, turns = conversation
+    ids, labels = [], []
+
+    def put(text, learned):
+        found = tokenizer.encode(text).ids
+        ids.extend(found)
+        labels.extend(found if learned else [IGNORED] * len(found))
+
+    if system:
+        put(f"<|im_start|>system\n{system}<|im_end|>\n", False)
+    for number, (question, answer) in enumerate(turns):
+        put(f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n", False)
+        before = len(ids)
+        put(f"{answer}{ANSWER_END}", True)
+        if number + 1 < len(turns):
+            put("\n", False)
+        elif rng.random() < short:
+            end = before + rng.randint(4, 10)
+            del ids[end:], labels[end:]
+    return ids, labels
+
+
+class Batches:
+    """Batches of about the same number of tokens, each of conversations of about the same length."""
+
+    def __init__(self, samples, tokenizer, tokens):
+        self.samples, self.tokenizer, self.tokens, self.ready = samples, tokenizer, tokens, []
+
+    def _fill(self, short):
+        rng = self.samples.rng
+        pool = [encode(self.tokenizer, rng, self.samples.conversation(), short) for _ in range(800)]
+        pool = sorted((p for p in pool if len(p[0]) <= 640), key=lambda p: len(p[0]))
+        start = 0
+        while start < len(pool):
+            end, longest = start, 0
+            while end < len(pool) and len(pool[end][0]) * (end - start + 1) <= self.tokens:
+                longest = len(pool[end][0])
+                end += 1
+            self.ready.append((pool[start:end], longest))
+            start = end
+        self.samples.rng.shuffle(self.ready)
+
+    def next(self, short):
+        """Input ids and labels, padded on the right: with causal attention padding needs no mask."""
+        if not self.ready:
+            self._fill(short)
+        rows, longest = self.ready.pop()
+        ids = torch.ones(len(rows), longest, dtype=torch.long)
+        labels = torch.full((len(rows), longest), IGNORED)
+        for row, (tokens, wanted) in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            labels[row, : len(wanted)] = torch.tensor(wanted)
+        return ids, labels
+
+
+def build_model(arguments, vocabulary):
+    """A Llama of a few million parameters with weights drawn from the seed."""
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=arguments.hidden, intermediate_size=arguments.intermediate,
+        num_hidden_layers=arguments.layers, num_attention_heads=arguments.hidden // 32,
+        num_key_value_heads=arguments.hidden // 64, max_position_embeddings=1024, tie_word_embeddings=True,
+        attention_dropout=0.0, bos_token_id=0, eos_token_id=3, pad_token_id=1,
+    )
+    return LlamaForCausalLM(config)
+
+
+def optimizers(model, arguments):
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    adam = torch.optim.AdamW(others, lr=arguments.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    if arguments.optimizer == "adamw":
+        return [torch.optim.AdamW(model.parameters(), lr=arguments.lr, betas=(0.9, 0.98), weight_decay=0.05)]
+    return [torch.optim.Muon(matrices, lr=arguments.muon_lr, weight_decay=0.05, adjust_lr_fn="original"), adam]
+
+
+def save(model, tokenizer, out, facts):
+    """Writes the whole model folder: weights in F16, tokenizer, template, settings."""
+    out.mkdir(parents=True, exist_ok=True)
+    half = copy.deepcopy(model).half()
+    half.config.dtype = torch.float16
+    half.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
+    (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def average_gradients(model, workers):
+    """Adds up what every worker has found; the order of the sum is fixed, so the result is too."""
+    if workers == 1:
+        return
+    gradients = [p.grad for p in model.parameters()]
+    flat = torch.cat([g.flatten() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= workers
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
+        gradient.copy_(part.view_as(gradient))
+
+
+def loss_of(model, ids, labels):
+    """Cross entropy over the positions that are learned; only they need the wide product with the vocabulary."""
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+    wanted = labels[:, 1:].flatten()
+    chosen = wanted != IGNORED
+    return F.cross_entropy(model.lm_head(hidden[:, :-1].flatten(0, 1)[chosen]), wanted[chosen])
+
+
+def work(rank, arguments):
+    """One worker: its own conversations, the same model as all others. The first one prints and saves."""
+    torch.set_num_threads(1)
+    if arguments.workers > 1:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(arguments.port)}
+        dist.init_process_group("gloo", rank=rank, world_size=arguments.workers)
+    torch.manual_seed(arguments.seed)
+    torch.use_deterministic_algorithms(True)
+    tokenizer = build_tokenizer(Samples(arguments.seed), arguments.vocabulary)
+    samples = Samples(arguments.seed + 1 + rank)
+    model = build_model(arguments, tokenizer.get_vocab_size())
+    parameters = sum(p.numel() for p in model.parameters())
+    batches = Batches(samples, tokenizer, arguments.tokens)
+    tuned = optimizers(model, arguments)
+    rates = [[group["lr"] for group in one.param_groups] for one in tuned]
+    started, tokens, average = time.time(), 0, None
+    facts = {"parameters": parameters, "seed": arguments.seed, "steps": arguments.steps, "workers": arguments.workers}
+    if rank == 0:
+        print(f"{parameters} parameters, vocabulary {tokenizer.get_vocab_size()}", flush=True)
+
+    for step in range(1, arguments.steps + 1):
+        done = step / arguments.steps
+        factor = min(1.0, step / 40) * min(1.0, 0.02 + 1.4 * (1 - done))
+        for one, base in zip(tuned, rates):
+            for group, rate in zip(one.param_groups, base):
+                group["lr"] = rate * factor
+        ids, labels = batches.next(short=arguments.short if 0.12 < done < 0.92 else 0.2)
+        loss = loss_of(model, ids, labels)
+        for one in tuned:
+            one.zero_grad()
+        loss.backward()
+        average_gradients(model, arguments.workers)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for one in tuned:
+            one.step()
+        tokens += ids.numel() * arguments.workers
+        average = loss.item() if average is None else 0.97 * average + 0.03 * loss.item()
+        if rank == 0 and step % 25 == 0:
+            seconds = time.time() - started
+            print(f"{seconds:.0f}s step {step} loss {average:.4f} {tokens / seconds:.0f} tokens/s, CPU {time.process_time():.0f}s", flush=True)
+        if rank == 0 and (step % arguments.checkpoint_every == 0 or step == arguments.steps):
+            facts |= {"step": step, "tokens": tokens, "loss": round(average, 4)}
+            save(model, tokenizer, arguments.out, facts)
+    if arguments.workers > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+    if rank == 0 and samples.dev:
+        print(f"development wordings: {evaluate.dev_accuracy(model, tokenizer, samples):.1%}", flush=True)
+
+
+def main():
+    """Reads the arguments and starts the workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--tokens", type=int, default=2048, help="tokens in a worker's batch, padding included")
+    parser.add_argument("--short", type=float, default=0.8, help="chance that the last answer is cut")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--intermediate", type=int, default=768)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--vocabulary", type=int, default=4096)
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="muon")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--muon-lr", type=float, default=0.02)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread; another number gives other weights")
+    parser.add_argument("--port", type=int, default=29411, help="where the workers meet, on loopback")
+    parser.add_argument("--checkpoint-every", type=int, default=200)
+    arguments = parser.parse_args()
+    if arguments.workers == 1:
+        work(0, arguments)
+    else:
+        processes.spawn(work, args=(arguments,), nprocs=arguments.workers)
+
+
+if __name__ == "__main__":
+    main()
