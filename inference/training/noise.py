@@ -22,12 +22,25 @@ PREFIXES = [
     "Good morning. ", "Hello! ", "Hi. ", "for our setup: ", "need help: ", "help! ", "urgent: ", "hmm, ", "another question: ",
     "next question: ", "also, ", "also ", "then ", "but ", "in portcullis, ", "in Portcullis: ", "with the gateway: ",
     "I read the docs but I am still not sure: ", "we are setting up the gateway. ", "Sorry to bother you. ",
+    "I have been trying for an hour now and I still do not know: ", "Could you be so kind as to tell me: ",
+    "I would be grateful if you could help me with this: ", "My manager wants to know this before the meeting: ",
+    "One of our customers would like to know: ", "maybe a silly question, but ", "perhaps you can help me: ",
+    "I have searched everywhere: ", "we had a discussion in the team about this: ", "for a presentation I need to know: ",
+    "before we go live: ", "it is my first day with this. ", "I could not find this anywhere: ", "Let me ask you something. ",
+    "ok, let me put it differently: ", "hey quick one - ", "right, so ", "oh and ", "by the way, ", "btw ", "alright then, ",
+    "If I may ask, ", "Dear assistant, ", "hello again, ", "hi, me again. ", "sorry if this was asked before, ", "tell me, ",
+    "do you happen to know ", "any chance you know ", "no idea what I am doing here. ", "we run portcullis in production. ",
+    "we have portcullis on a vm. ", "as an administrator: ", "I'm a developer, not an admin. ", "from a security point of view, ",
 ]
 SUFFIXES = [
     " thanks", " please", " thank you", ", please", ", thanks!", " thx", " I am new here.", " It is urgent.", "!", "??", "...",
     " in portcullis", " in Portcullis?", " with portcullis", " here", " exactly", " actually", " again", " pls", " plz",
     " I could not find it.", " I cannot find it in the docs.", " Any idea?", " any ideas?", " can you help?", " Can you help me?",
     " in this gateway", " with this gateway", " for the gateway", " then", " right now", " I'm stuck.", " Thank you in advance.",
+    " because our security team asks for it", " before I go to production", " and I have no idea where to look", " if I may ask",
+    " by the way", " or not", " or is that not possible", " today", " at all", " in general", " for my team", " in our company",
+    " in short", " briefly", " in simple words", " step by step", " for a beginner", " asap", " kind regards", " I am a bit lost.",
+    " Sorry for the basic question.", " I'd appreciate your help.", ", can you tell me?", ", do you know?", ", any hint?", ", right?",
 ]
 NAMES = (
     "Ada Ben Clara David Eva Finn Grace Hugo Ines Jan Kira Leo Mara Nils Olga Paul Rosa Sam Tara Uwe Vera Will Anna Tom Max "

@@ -110,7 +110,7 @@ class Samples:
         """A question about anything else in the world."""
         draw = self.rng.random()
         if draw < 0.42:
-            return self.rng.choice(self.off["sentences"])
+            return self.rng.choice(self.off["sentences"] + self.questions["off_topic"])
         if draw < 0.52:
             return self.rng.choice(self.off["near misses"])
         subject = self.rng.choice(self.off["subjects"]) if self.rng.random() < 0.8 else self._word()
