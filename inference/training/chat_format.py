@@ -38,8 +38,8 @@ def save_tokenizer(tokenizer, out):
         "model_max_length": 1024,
     }
     generation = {
-        "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 3, "do_sample": False, "temperature": 0.0,
-        "repetition_penalty": 1.0, "max_new_tokens": 128,
+        "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 3, "do_sample": False, "repetition_penalty": 1.0,
+        "max_new_tokens": 128,
     }
     for name, content in {"tokenizer_config.json": settings, "generation_config.json": generation}.items():
         (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

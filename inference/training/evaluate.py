@@ -59,19 +59,6 @@ def right(answer, names, intents):
     return any(all(fact in lowered for fact in intents[name]["facts"]) for name in names)
 
 
-def dev_accuracy(model, tokenizer, samples):
-    """The share of the development wordings, kept out of training, that are answered rightly."""
-    model.eval()
-    pairs = [(question, name) for name, questions in samples.dev.items() for question in questions]
-    answers = ask(model, tokenizer, [[question] for question, _ in pairs])
-    good = [right(answer, [name], samples.intents) for answer, (_, name) in zip(answers, pairs)]
-    for ok, answer, (question, name) in zip(good, answers, pairs):
-        if not ok:
-            print(f"  dev miss [{name}] {question} -> {answer[:70]}", flush=True)
-    model.train()
-    return sum(good) / len(good)
-
-
 def main():
     """Evaluates a model folder."""
     from tokenizers import Tokenizer

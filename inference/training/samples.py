@@ -53,16 +53,21 @@ class Samples:
         for path in sorted((WORDINGS / "questions").glob("*.txt")):
             for name, found in sections(path).items():
                 self.questions[name] += found  # an id that nobody knows fails here
-        self.dev = sections(WORDINGS / "dev.txt")
         self.patterns = lines(WORDINGS / "patterns.txt")
         self.comparison_patterns = lines(WORDINGS / "comparison_patterns.txt")
         self.follow_ups = self._follow_ups()
+        self.later = {}
+        for earlier, later, asked in self.follow_ups:
+            self.later.setdefault(earlier, []).append((later, asked))
+        self.families = {}
+        for line in lines(WORDINGS / "families.txt"):
+            for name in line.split():
+                self.families[name] = [other for other in line.split() if other != name]
         self.off = sections(WORDINGS / "off_topic.txt")
         self.groups = {}
         for line in lines(WORDINGS / "synonyms.txt"):
-            words = [word.strip() for word in line.split(",")]
-            for word in words[:1]:
-                self.groups[word.lower()] = words[1:]
+            word, *others = (word.strip() for word in line.split(","))
+            self.groups[word.lower()] = others
         self.topics = [i["id"] for i in knowledge if i["kind"] in ("topic", "comparison")]
         self.small_talk = [i["id"] for i in knowledge if i["kind"] == "small_talk"]
 
@@ -157,9 +162,24 @@ class Samples:
         if draw < 0.77:
             return system, [self.pair()]
         if draw < 0.91:
-            earlier, later, wordings = rng.choice(self.follow_ups)
-            before = [self.pair()] if rng.random() < 0.12 else []
-            first = noise.disturb(rng, self._about(earlier), self.groups)
-            second = noise.disturb(rng, rng.choice(wordings), self.groups)
-            return system, [*before, (first, self.intents[earlier]["answer"]), (second, self.intents[later]["answer"])]
+            return system, self._follow_up_turns()
         return system, [self.pair() for _ in range(rng.choice([2, 2, 2, 2, 3, 3, 5]))]
+
+    def _turn(self, wording, name):
+        """A turn made of a clean wording and the intent that it asks for."""
+        return noise.disturb(self.rng, wording, self.groups), self.intents[name]["answer"]
+
+    def _follow_up_turns(self):
+        """A question and one that makes sense only after its answer, sometimes with more around them."""
+        rng = self.rng
+        earlier, later, wordings = rng.choice(self.follow_ups)
+        asked = earlier
+        if rng.random() < 0.2:
+            # The other members of a family lead to the same follow-up, except to the member that it asks for.
+            asked = rng.choice([n for n in self.families.get(earlier, []) if n != later] or [earlier])
+        turns = [self.pair()] if rng.random() < 0.12 else []
+        turns += [self._turn(self._about(asked), asked), self._turn(rng.choice(wordings), later)]
+        if rng.random() < 0.25 and later in self.later:
+            later, wordings = rng.choice(self.later[later])
+            turns.append(self._turn(rng.choice(wordings), later))
+        return turns

@@ -22,7 +22,6 @@ import torch.multiprocessing as processes
 import torch.nn.functional as F
 from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
 
-import evaluate
 from chat_format import ANSWER_END, build_tokenizer, save_tokenizer
 from samples import Samples
 
@@ -125,6 +124,7 @@ def save(model, tokenizer, out, facts):
     half = copy.deepcopy(model).half()
     half.config.dtype = torch.float16
     half.save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)
     save_tokenizer(tokenizer, out)
     (out / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -204,8 +204,6 @@ def work(rank, arguments):
     if arguments.workers > 1:
         dist.barrier()
         dist.destroy_process_group()
-    if rank == 0 and samples.dev:
-        print(f"development wordings: {evaluate.dev_accuracy(model, tokenizer, samples):.1%}", flush=True)
 
 
 def main():
