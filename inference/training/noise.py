@@ -104,6 +104,8 @@ def drop_words(rng, text):
 
 def disturb(rng, text, groups):
     """A wording with the noise of real life, or none."""
+    if rng.random() < 0.3:
+        return text.lower().rstrip("?.!") if rng.random() < 0.5 else text
     if rng.random() < 0.35:
         text = synonyms(rng, text, groups)
     if rng.random() < 0.12:

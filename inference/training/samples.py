@@ -154,14 +154,13 @@ class Samples:
 
     # === conversations ===
 
-    def conversation(self):
-        """Some turns, with or without a system message."""
+    def conversation(self, several=0.25):
+        """Some turns, with or without a system message; `several` is the chance of more than one turn."""
         rng = self.rng
         system = rng.choice(SYSTEM_MESSAGES) if rng.random() < 0.08 else None
-        draw = rng.random()
-        if draw < 0.77:
+        if rng.random() >= several:
             return system, [self.pair()]
-        if draw < 0.91:
+        if rng.random() < 0.65:
             return system, self._follow_up_turns()
         return system, [self.pair() for _ in range(rng.choice([2, 2, 2, 2, 3, 3, 5]))]
 

@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
 
 from chat_format import ANSWER_END, build_tokenizer, save_tokenizer
@@ -51,7 +52,7 @@ def encode(tokenizer, rng, conversation, short):
         if number + 1 < len(turns):
             put("\n", False)
         elif rng.random() < short:
-            end = before + rng.randint(4, 10)
+            end = before + rng.randint(3, 9)
             del ids[end:], labels[end:]
     return ids, labels
 
@@ -62,9 +63,9 @@ class Batches:
     def __init__(self, samples, tokenizer, tokens):
         self.samples, self.tokenizer, self.tokens, self.ready = samples, tokenizer, tokens, []
 
-    def _fill(self, short):
+    def _fill(self, short, several):
         rng = self.samples.rng
-        pool = [encode(self.tokenizer, rng, self.samples.conversation(), short) for _ in range(800)]
+        pool = [encode(self.tokenizer, rng, self.samples.conversation(several), short) for _ in range(800)]
         pool = sorted((p for p in pool if len(p[0]) <= 640), key=lambda p: len(p[0]))
         start = 0
         while start < len(pool):
@@ -76,10 +77,10 @@ class Batches:
             start = end
         self.samples.rng.shuffle(self.ready)
 
-    def next(self, short):
+    def next(self, short, several):
         """Input ids and labels, padded on the right: with causal attention padding needs no mask."""
         if not self.ready:
-            self._fill(short)
+            self._fill(short, several)
         rows, longest = self.ready.pop()
         ids = torch.ones(len(rows), longest, dtype=torch.long)
         labels = torch.full((len(rows), longest), IGNORED)
@@ -163,9 +164,14 @@ def work(rank, arguments):
         dist.init_process_group("gloo", rank=rank, world_size=arguments.workers)
     torch.manual_seed(arguments.seed)
     torch.use_deterministic_algorithms(True)
-    tokenizer = build_tokenizer(Samples(arguments.seed), arguments.vocabulary)
+    if arguments.continued:
+        tokenizer = Tokenizer.from_file(str(arguments.continued / "tokenizer.json"))
+    else:
+        tokenizer = build_tokenizer(Samples(arguments.seed), arguments.vocabulary)
     samples = Samples(arguments.seed + 1 + rank)
     model = build_model(arguments, tokenizer.get_vocab_size())  # the master in F32
+    if arguments.continued:
+        copy_weights(LlamaForCausalLM.from_pretrained(arguments.continued, dtype=torch.float32), model)
     AttentionInterface.register("float32", attention_in_f32)
     working = copy.deepcopy(model).to(torch.float32 if arguments.float32 else torch.bfloat16)
     working.set_attn_implementation("float32")
@@ -180,11 +186,13 @@ def work(rank, arguments):
 
     for step in range(1, arguments.steps + 1):
         done = step / arguments.steps
-        factor = min(1.0, step / 40) * min(1.0, 0.02 + 1.4 * (1 - done))
+        factor = min(1.0, step / 40) * min(1.0, 0.02 + 1.8 * (1 - done))
         for one, base in zip(tuned, rates):
             for group, rate in zip(one.param_groups, base):
                 group["lr"] = rate * factor
-        ids, labels = batches.next(short=arguments.short if 0.12 < done < 0.92 else 0.2)
+        # At the end answers are practised whole, and conversations of several turns more often.
+        short = 0.3 if done > 0.94 or (step < 80 and not arguments.continued) else arguments.short
+        ids, labels = batches.next(short, several=0.12 if done < 0.5 else 0.25)
         loss = loss_of(working, ids, labels)
         working.zero_grad()
         loss.backward()
@@ -210,9 +218,10 @@ def main():
     """Reads the arguments and starts the workers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--tokens", type=int, default=2048, help="tokens in a worker's batch, padding included")
-    parser.add_argument("--short", type=float, default=0.8, help="chance that the last answer is cut")
+    parser.add_argument("--continue", dest="continued", type=Path, help="go on from this model folder and its tokenizer")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--tokens", type=int, default=3072, help="tokens in a worker's batch, padding included")
+    parser.add_argument("--short", type=float, default=0.85, help="chance that the last answer is cut")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--intermediate", type=int, default=768)
     parser.add_argument("--layers", type=int, default=4)
