@@ -6,12 +6,30 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 SPECIAL = ["<|bos|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
 ANSWER_END = "<|im_end|>"
+# Questions are put into one form before the model reads them: lower case and without the marks that people leave out as often
+# as they write them. So small a model should not have to learn that `What is TLS?` and `what is tls` are the same. A system
+# message would have no effect on it and is left out.
+LEFT_OUT = "?!,\"'\u2019"
 TEMPLATE = (
     "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% if message['role'] == 'user' %}"
+    "{{ '<|im_start|>user\\n ' + message['content'] | trim | lower"
+    + "".join(f" | replace({mark!r}, '')" for mark in LEFT_OUT)
+    + " + '<|im_end|>\\n' }}"
+    "{% elif message['role'] == 'assistant' %}"
+    "{{ '<|im_start|>assistant\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+
+
+def asked(question):
+    """A question as the template renders it, up to the place where the answer begins."""
+    question = question.strip().lower()
+    for mark in LEFT_OUT:
+        question = question.replace(mark, "")
+    return f"<|im_start|>user\n {question}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def build_tokenizer(samples, size):
@@ -19,7 +37,7 @@ def build_tokenizer(samples, size):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    texts = [text for _ in range(8000) for pair in samples.conversation()[1] for text in pair]
+    texts = [text for _ in range(8000) for question, answer in samples.conversation() for text in (asked(question), answer)]
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=2, show_progress=False, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         special_tokens=[AddedToken(token, normalized=False, special=True) for token in SPECIAL],

@@ -11,20 +11,21 @@ import argparse
 import json
 from pathlib import Path
 
+import jinja2
 import torch
 
 HERE = Path(__file__).parent
 REFUSALS = ("off_topic", "unknown_about_portcullis")
 
 
-def prompt(turns, answers):
+def prompt(template, turns, answers):
     """The rendered conversation up to the place where the next answer begins."""
-    text = ""
+    messages = []
     for number, question in enumerate(turns):
-        text += f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        messages.append({"role": "user", "content": question})
         if number < len(answers):
-            text += f"{answers[number]}<|im_end|>\n"
-    return text
+            messages.append({"role": "assistant", "content": answers[number]})
+    return template.render(messages=messages, add_generation_prompt=True)
 
 
 @torch.no_grad()
@@ -40,14 +41,14 @@ def complete(model, tokenizer, prompts, longest=96):
     return [tokenizer.decode([t for t in row[width:].tolist() if t > 3]) for row in found]
 
 
-def ask(model, tokenizer, conversations, batch=32):
+def ask(model, tokenizer, template, conversations, batch=32):
     """The last answer of each conversation; earlier answers are the model's own."""
     answers = [[] for _ in conversations]
     for turn in range(max(len(c) for c in conversations)):
         asked = sorted((i for i, c in enumerate(conversations) if turn < len(c)), key=lambda i: len(" ".join(conversations[i])))
         for start in range(0, len(asked), batch):
             some = asked[start : start + batch]
-            texts = [prompt(conversations[i][: turn + 1], answers[i]) for i in some]
+            texts = [prompt(template, conversations[i][: turn + 1], answers[i]) for i in some]
             for i, answer in zip(some, complete(model, tokenizer, texts)):
                 answers[i].append(answer)
     return [a[-1] for a in answers]
@@ -75,11 +76,12 @@ def main():
     intents = {i["id"]: i for i in json.loads((HERE / "knowledge.json").read_text(encoding="utf-8"))}
     heldout = json.loads(arguments.heldout.read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(arguments.model / "tokenizer.json"))
+    template = jinja2.Template((arguments.model / "chat_template.jinja").read_text(encoding="utf-8"))
     model = LlamaForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
 
     cases = [(case["turns"], [case["intent"], *case.get("also", [])], "on") for case in heldout["on_topic"]]
     cases += [([text], list(REFUSALS), "off") for text in heldout["off_topic"]]
-    answers = ask(model, tokenizer, [turns for turns, _, _ in cases])
+    answers = ask(model, tokenizer, template, [turns for turns, _, _ in cases])
     kinds = {}
     for (turns, names, side), answer in zip(cases, answers):
         kind = "off topic" if side == "off" else "follow-up" if len(turns) > 1 else intents[names[0]]["kind"].replace("_", " ")

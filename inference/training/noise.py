@@ -105,7 +105,7 @@ def drop_words(rng, text):
 def disturb(rng, text, groups):
     """A wording with the noise of real life, or none."""
     if rng.random() < 0.3:
-        return text.lower().rstrip("?.!") if rng.random() < 0.5 else text
+        return text
     if rng.random() < 0.35:
         text = synonyms(rng, text, groups)
     if rng.random() < 0.12:
@@ -117,19 +117,13 @@ def disturb(rng, text, groups):
         text = rng.choice(GREETINGS).format(n=name(rng)) + text
     if rng.random() < 0.10:
         text = text.rstrip("?.! ") + rng.choice(SUFFIXES)
-    if rng.random() < 0.40:
-        text = text.lower()
-    elif rng.random() < 0.5:
-        text = text[:1].upper() + text[1:]
     draw = rng.random()
-    if draw < 0.25:
+    if draw < 0.2:
         text = text.rstrip("?.!")
-    elif draw < 0.32 and text[-1:].isalnum():
-        text += "?"
-    if rng.random() < 0.12:
-        text = text.replace("'", "").replace(",", "")
-    if rng.random() < 0.20 and len(text) > 4:
+    elif draw < 0.35 and text[-1:].isalnum():
+        text += "."
+    if rng.random() < 0.25 and len(text) > 4:
         text = typo(rng, text)
-        if len(text) > 30 and rng.random() < 0.4:
+        if len(text) > 25 and rng.random() < 0.5:
             text = typo(rng, text)
     return text

@@ -1,7 +1,6 @@
 """Draws training conversations from the knowledge and the wordings.
 
-A conversation is a list of `(question, answer)` pairs with an optional system message in front. All chance comes from one
-seeded generator.
+A conversation is a list of `(question, answer)` pairs. All chance comes from one seeded generator.
 """
 
 import json
@@ -14,12 +13,6 @@ import noise
 HERE = Path(__file__).parent
 WORDINGS = HERE / "wordings"
 
-SYSTEM_MESSAGES = [
-    "You are a helpful assistant.", "You are a helpful assistant for the Portcullis gateway.", "Answer briefly.", "Be concise.",
-    "You are a friendly support agent.", "You answer questions of operators.", "You are an expert in MCP.",
-    "Answer in one or two sentences.", "You are the assistant of the platform team. Be polite.", "You are a coding assistant.",
-    "Do not make things up.", "You are a helpful, harmless and honest assistant. Keep your answers short.",
-]
 SYLLABLES = "ba ko ri ta mel on da vi su ne gra lo pi shan ek or ul tem ya zo blu fri qua xi wob zen tro mip".split()
 
 
@@ -103,7 +96,7 @@ class Samples:
         written = self.questions[name]
         if intent["kind"] == "small_talk":
             return self.rng.choice(written + intent["aliases"])
-        if written and self.rng.random() < (0.5 if intent["kind"] == "comparison" else 0.68):
+        if written and self.rng.random() < (0.5 if intent["kind"] == "comparison" else 0.72):
             return self.rng.choice(written)
         return self._pattern(intent)
 
@@ -140,7 +133,7 @@ class Samples:
         elif draw < 0.25:
             name = "unknown_about_portcullis"
             question = self.rng.choice(self.questions[name]) if self.rng.random() < 0.8 else self._pattern(self.intents[name])
-        elif draw < 0.33:
+        elif draw < 0.36:
             name = self.rng.choice(self.small_talk)
             question = self._about(name)
             if name == "greeting" and self.rng.random() < 0.3:
@@ -155,14 +148,13 @@ class Samples:
     # === conversations ===
 
     def conversation(self, several=0.25):
-        """Some turns, with or without a system message; `several` is the chance of more than one turn."""
+        """Some turns; `several` is the chance of more than one."""
         rng = self.rng
-        system = rng.choice(SYSTEM_MESSAGES) if rng.random() < 0.08 else None
         if rng.random() >= several:
-            return system, [self.pair()]
+            return [self.pair()]
         if rng.random() < 0.65:
-            return system, self._follow_up_turns()
-        return system, [self.pair() for _ in range(rng.choice([2, 2, 2, 2, 3, 3, 5]))]
+            return self._follow_up_turns()
+        return [self.pair() for _ in range(rng.choice([2, 2, 2, 2, 3, 3, 5]))]
 
     def _turn(self, wording, name):
         """A turn made of a clean wording and the intent that it asks for."""

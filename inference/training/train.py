@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
 
-from chat_format import ANSWER_END, build_tokenizer, save_tokenizer
+from chat_format import ANSWER_END, asked, build_tokenizer, save_tokenizer
 from samples import Samples
 
 IGNORED = -100
@@ -35,7 +35,6 @@ def encode(tokenizer, rng, conversation, short):
     `short` is the chance that the last answer is cut. Which answer it is shows in its first words, and those need the most
     practice; the rest is known by heart early on.
     """
-    system, turns = conversation
     ids, labels = [], []
 
     def put(text, learned):
@@ -43,13 +42,11 @@ def encode(tokenizer, rng, conversation, short):
         ids.extend(found)
         labels.extend(found if learned else [IGNORED] * len(found))
 
-    if system:
-        put(f"<|im_start|>system\n{system}<|im_end|>\n", False)
-    for number, (question, answer) in enumerate(turns):
-        put(f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n", False)
+    for number, (question, answer) in enumerate(conversation):
+        put(asked(question), False)
         before = len(ids)
         put(f"{answer}{ANSWER_END}", True)
-        if number + 1 < len(turns):
+        if number + 1 < len(conversation):
             put("\n", False)
         elif rng.random() < short:
             end = before + rng.randint(3, 9)
