@@ -106,34 +106,44 @@ class Samples:
 
     def _off_topic(self):
         """A question about anything else in the world."""
+
+        def pick(section):
+            return self.rng.choice(self.off[section])
+
         draw = self.rng.random()
-        if draw < 0.42:
+        if draw < 0.36:
             return self.rng.choice(self.off["sentences"] + self.questions["off_topic"])
-        if draw < 0.52:
-            return self.rng.choice(self.off["near misses"])
-        subject = self.rng.choice(self.off["subjects"]) if self.rng.random() < 0.8 else self._word()
-        if draw < 0.58:
+        if draw < 0.46:
+            return pick("near misses")
+        if draw < 0.56:
+            question = pick("our words elsewhere").replace("{w}", pick("our words"))
+            return question.replace("{x}", pick("everyday subjects")).replace("{y}", pick("everyday subjects"))
+        if draw < 0.63:
+            return pick("other products").replace("{f}", pick("features")).replace("{p}", pick("products"))
+        if draw < 0.68:
+            return pick("code").replace("{l}", pick("languages")).replace("{t}", pick("programming"))
+        subject = pick("subjects") if self.rng.random() < 0.8 else self._word()
+        if draw < 0.73:
             return self.rng.choice(self.patterns).format(t=subject)
-        if draw < 0.62:
-            other = self.rng.choice(self.off["subjects"])
-            return self.rng.choice(self.comparison_patterns).format(a=subject, b=other)
-        if draw < 0.64:
+        if draw < 0.76:
+            return self.rng.choice(self.comparison_patterns).format(a=subject, b=pick("subjects"))
+        if draw < 0.78:
             return " ".join(self._word() for _ in range(self.rng.randint(1, 5)))
-        if draw < 0.67:
+        if draw < 0.81:
             a, b = self.rng.randint(1, 999), self.rng.randint(1, 99)
             sign = self.rng.choice(["+", "-", "*", "/", " plus ", " times ", " minus ", " x ", " divided by "])
             return self.rng.choice(["what is {}?", "{}", "calculate {}", "{}=?", "how much is {}?", "compute {}"]).format(f"{a}{sign}{b}")
-        return self.rng.choice(self.off["patterns"]).replace("{x}", subject).replace("{y}", self.rng.choice(self.off["subjects"]))
+        return pick("patterns").replace("{x}", subject).replace("{y}", pick("subjects"))
 
     def pair(self):
         """One question with its answer."""
         draw = self.rng.random()
-        if draw < 0.225:
+        if draw < 0.255:
             name, question = "off_topic", self._off_topic()
-        elif draw < 0.25:
+        elif draw < 0.275:
             name = "unknown_about_portcullis"
             question = self.rng.choice(self.questions[name]) if self.rng.random() < 0.8 else self._pattern(self.intents[name])
-        elif draw < 0.36:
+        elif draw < 0.385:
             name = self.rng.choice(self.small_talk)
             question = self._about(name)
             if name == "greeting" and self.rng.random() < 0.3:
