@@ -1,5 +1,6 @@
 //! The model in the process, behind its tool.
 
+mod crowd;
 mod openai;
 mod refusals;
 

@@ -15,9 +15,11 @@
 
 mod child;
 mod client;
+mod conversation;
 mod cpus;
 mod floor;
 mod gateway;
+mod latency;
 mod message;
 mod options;
 mod process;

@@ -18,11 +18,14 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub(crate) window: u64,
     /// Modes to run
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::all())]
     pub(crate) modes: Vec<Mode>,
     /// Connections, each with one call at a time; a mode may take fewer
     #[arg(long, value_delimiter = ',', default_values_t = [32, 256], value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) connections: Vec<u32>,
+    /// Conversations that keep the model busy in the mode chat
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) conversations: u32,
     /// Bytes of the message that a call sends and gets back
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) message: u32,

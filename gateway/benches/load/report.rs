@@ -28,9 +28,9 @@ pub(crate) async fn run(options: &Options, cpus: Cpus) -> anyhow::Result<ExitCod
         println!("A debug build: the figures mean nothing.\n");
     }
     println!(
-        "| mode | connections | message | beside | CPU µs | ratio | calls/s | ratio | CPUs busy | errors | RSS MiB | PSS MiB |"
+        "| mode | connections | message | beside | CPU µs | ratio | calls/s | ratio | p99 ms | ratio | CPUs busy | errors | RSS MiB | PSS MiB |"
     );
-    println!("|---|--:|--:|---|--:|---|--:|---|--:|--:|--:|--:|");
+    println!("|---|--:|--:|---|--:|---|--:|---|--:|---|--:|--:|--:|--:|");
     let mut errors = 0;
     for scenario in scenarios(&options.modes, &options.connections, options.message) {
         let rounds = setup.rounds(options, scenario).await?;
@@ -67,13 +67,15 @@ fn print_row(Scenario { mode, connections, message }: Scenario, rounds: &[(Measu
     let most =
         |figure: fn(&Memory) -> f64| rounds.iter().map(|(subject, _)| figure(&subject.memory)).fold(0.0, f64::max);
     println!(
-        "| {} | {connections} | {message} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.1} |",
+        "| {} | {connections} | {message} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {:.1} |",
         mode.as_str(),
         mode.baseline().as_str(),
         both(|measured| measured.cpu_micros, 1),
         ratio(|measured| measured.cpu_micros),
         both(|measured| measured.calls_per_second, 0),
         ratio(|measured| measured.calls_per_second),
+        both(|measured| measured.p99_millis, 2),
+        ratio(|measured| measured.p99_millis),
         both(|measured| measured.busy, 2),
         errors_of(rounds),
         most(|memory| memory.resident),

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Connection;
+use crate::latency::Latencies;
 use crate::message::{Call, Target};
 use crate::process::{Memory, cpu_micros, memory};
 
@@ -30,6 +31,8 @@ pub(crate) struct Measured {
     /// the load held it back.
     pub(crate) busy: f64,
     pub(crate) calls_per_second: f64,
+    /// Milliseconds that 99 of 100 calls took at most.
+    pub(crate) p99_millis: f64,
     /// Calls that got no answer or a wrong one.
     pub(crate) errors: u64,
     /// While all connections were open.
@@ -41,6 +44,7 @@ struct Tally {
     /// One for each connection that has had its first answer.
     warm: Semaphore,
     answered: AtomicU64,
+    latencies: Latencies,
     errors: AtomicU64,
     first_error: OnceLock<Error>,
     over: AtomicBool,
@@ -52,6 +56,7 @@ pub(crate) async fn measure(target: &Target, pid: u32, connections: u32, window:
     let tally = Arc::new(Tally {
         warm: Semaphore::new(0),
         answered: AtomicU64::new(0),
+        latencies: Latencies::new(),
         errors: AtomicU64::new(0),
         first_error: OnceLock::new(),
         over: AtomicBool::new(false),
@@ -63,12 +68,13 @@ pub(crate) async fn measure(target: &Target, pid: u32, connections: u32, window:
     // An error ends the wait: it is measured and counted all the same.
     let _ = timeout(GRACE, tally.warm.acquire_many(connections)).await;
     sleep(window / 5).await;
+    tally.latencies.clear();
     let (start, cpu_before) = (Instant::now(), cpu_micros(pid)?);
     let answered_before = tally.answered.load(Ordering::Relaxed);
     sleep(window).await;
     let (took, cpu) = (start.elapsed(), cpu_micros(pid)? - cpu_before);
     let answered = tally.answered.load(Ordering::Relaxed) - answered_before;
-    let memory = memory(pid)?;
+    let (memory, p99_millis) = (memory(pid)?, tally.latencies.quantile(0.99));
 
     tally.over.store(true, Ordering::Relaxed);
     let all_ended = async { while callers.join_next().await.is_some() {} };
@@ -83,6 +89,7 @@ pub(crate) async fn measure(target: &Target, pid: u32, connections: u32, window:
         cpu_micros: cpu / calls.max(1.0),
         busy: cpu / 1e6 / took.as_secs_f64(),
         calls_per_second: calls / took.as_secs_f64(),
+        p99_millis,
         errors: tally.errors.load(Ordering::Relaxed),
         memory,
     })
@@ -107,7 +114,9 @@ async fn call_until_over(target: Target, connection: usize, tally: Arc<Tally>) {
 async fn call_while_right(target: &Target, call: &Call, tally: &Tally) -> std::io::Result<()> {
     let mut connection = Connection::open(target.address).await?;
     for count in 0_u64.. {
+        let sent = Instant::now();
         let answer = connection.exchange(&call.request).await?;
+        tally.latencies.count(sent.elapsed());
         let is_right = call.may_be_answered_by(&answer) && (count % CHECKED_EVERY != 0 || call.is_answered_by(&answer));
         if !is_right {
             return Err(Error::other(format!("a wrong answer, status {}", answer.status)));

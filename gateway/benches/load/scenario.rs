@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Bodies,
     /// As json, with a result of 1 MiB
     Large,
+    /// As json while the gateway's model holds conversations, beside the same while it has none
+    Chat,
 }
 
 /// A process under load.
@@ -32,6 +34,10 @@ pub(crate) enum Seat {
     Gateway,
     /// The gateway with its audit log on.
     Audited,
+    /// The gateway with a model that has nothing to do.
+    Idle,
+    /// The same while it holds conversations.
+    Busy,
 }
 
 /// One row of the report.
@@ -51,9 +57,16 @@ const BODIES: [u32; 3] = [16 * 1024, 256 * 1024, 1024 * 1024];
 // === impl Mode ===
 
 impl Mode {
-    /// Every mode, in the order of the report.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Json, Self::Sse, Self::Modern, Self::Bridged, Self::Audit, Self::Bodies, Self::Large];
+    /// Every mode that the gateway beside this bench can serve, in the order of
+    /// the report.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut modes =
+            vec![Self::Json, Self::Sse, Self::Modern, Self::Bridged, Self::Audit, Self::Bodies, Self::Large];
+        if cfg!(feature = "chat") {
+            modes.push(Self::Chat);
+        }
+        modes
+    }
 
     /// Its name in the report.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -65,13 +78,14 @@ impl Mode {
             Self::Audit => "audit",
             Self::Bodies => "bodies",
             Self::Large => "large",
+            Self::Chat => "chat",
         }
     }
 
     /// The upstream's tool that is called.
     pub(crate) const fn tool(self) -> &'static str {
         match self {
-            Self::Json | Self::Modern | Self::Bridged | Self::Audit | Self::Bodies => "echo",
+            Self::Json | Self::Modern | Self::Bridged | Self::Audit | Self::Bodies | Self::Chat => "echo",
             Self::Sse => "stream",
             Self::Large => "large",
         }
@@ -97,6 +111,7 @@ impl Mode {
     pub(crate) const fn subject(self) -> Seat {
         match self {
             Self::Audit => Seat::Audited,
+            Self::Chat => Seat::Busy,
             _ => Seat::Gateway,
         }
     }
@@ -105,6 +120,7 @@ impl Mode {
     pub(crate) const fn baseline(self) -> Seat {
         match self {
             Self::Audit => Seat::Gateway,
+            Self::Chat => Seat::Idle,
             _ => Seat::Floor,
         }
     }
@@ -119,6 +135,8 @@ impl Seat {
             Self::Floor => "floor",
             Self::Gateway => "gateway",
             Self::Audited => "gateway with audit",
+            Self::Idle => "idle model",
+            Self::Busy => "busy model",
         }
     }
 }
@@ -130,7 +148,7 @@ pub(crate) fn scenarios(modes: &[Mode], connections: &[u32], message: u32) -> Ve
         let with = |connections, message| Scenario { mode, connections, message };
         match mode {
             Mode::Json | Mode::Sse | Mode::Modern => connections.iter().map(|&load| with(load, message)).collect(),
-            Mode::Bridged | Mode::Audit => vec![with(least, message)],
+            Mode::Bridged | Mode::Audit | Mode::Chat => vec![with(least, message)],
             Mode::Bodies => BODIES.map(|bytes| with(least.min(MAX_LARGE), bytes)).to_vec(),
             Mode::Large => vec![with(least.min(MAX_LARGE), message)],
         }

@@ -9,9 +9,10 @@ use anyhow::{Context as _, ensure};
 use tokio::time::timeout;
 
 use crate::child::Running;
+use crate::conversation::Conversations;
 use crate::cpus::Cpus;
 use crate::floor;
-use crate::gateway::{self, Gateway};
+use crate::gateway::{self, Extra, Gateway};
 use crate::message::{Era, Target};
 use crate::options::Options;
 use crate::process::{Memory, memory};
@@ -31,6 +32,7 @@ pub(crate) struct Setup {
     cpus: Cpus,
     gateway: Gateway,
     audited: Option<Gateway>,
+    chatting: Option<Gateway>,
     floor: (Running, SocketAddr),
     upstream: (Running, SocketAddr),
 }
@@ -47,19 +49,28 @@ impl Setup {
         let upstream = Running::listening(Command::new(&program).arg(upstream::ROLE))?;
         let role = [floor::ROLE, &upstream.1.to_string()];
         let floor = Running::listening(cpus.of_proxies(program.as_os_str()).args(role))?;
-        let gateway = Gateway::start(&options.binary, &cpus, upstream.1, false).await?;
+        let gateway = Gateway::start(&options.binary, &cpus, upstream.1, Extra::Nothing).await?;
         let audited = match options.modes.contains(&Mode::Audit) {
-            true => Some(Gateway::start(&options.binary, &cpus, upstream.1, true).await?),
+            true => Some(Gateway::start(&options.binary, &cpus, upstream.1, Extra::Audit).await?),
             false => None,
         };
-        Ok(Self { binary: options.binary.clone(), cpus, gateway, audited, floor, upstream })
+        let chatting = match options.modes.contains(&Mode::Chat) {
+            true => {
+                let extra = Extra::Model(options.conversations);
+                let chatting = Gateway::start(&options.binary, &cpus, upstream.1, extra).await?;
+                chatting.ready().await?;
+                Some(chatting)
+            }
+            false => None,
+        };
+        Ok(Self { binary: options.binary.clone(), cpus, gateway, audited, chatting, floor, upstream })
     }
 
     /// Milliseconds from the start of a gateway to the first connection it takes.
     pub(crate) async fn start_times(&self) -> anyhow::Result<Vec<f64>> {
         let mut times = Vec::new();
         for _ in 0..STARTS {
-            let gateway = Gateway::start(&self.binary, &self.cpus, self.upstream.1, false).await?;
+            let gateway = Gateway::start(&self.binary, &self.cpus, self.upstream.1, Extra::Nothing).await?;
             times.push(gateway.started_in.as_secs_f64() * 1e3);
         }
         Ok(times)
@@ -73,7 +84,7 @@ impl Setup {
     /// Measures subject and baseline of a scenario in turn.
     pub(crate) async fn rounds(&self, options: &Options, scenario: Scenario) -> anyhow::Result<Rounds> {
         let (subject, baseline) = (scenario.mode.subject(), scenario.mode.baseline());
-        let measure = async |seat, target| self.measure(seat, target, scenario.connections, options.measured()).await;
+        let measure = async |seat, target| self.measure(seat, target, scenario.connections, options).await;
         let subject_target = self.target(subject, scenario).await?;
         let baseline_target = self.target(baseline, scenario).await?;
         let mut rounds = Vec::new();
@@ -95,12 +106,17 @@ impl Setup {
         seat: Seat,
         target: &Target,
         connections: u32,
-        window: Duration,
+        options: &Options,
     ) -> anyhow::Result<Measured> {
+        let window = options.measured();
         let Some(gateway) = self.gateway_at(seat)? else {
             return measure(target, self.floor.0.pid(), connections, window).await;
         };
+        let busy = (seat == Seat::Busy).then(|| Conversations::start(gateway, options.conversations));
         let measured = measure(target, gateway.pid(), connections, window).await?;
+        if let Some(conversations) = busy {
+            conversations.end().await?;
+        }
         ensure!(gateway.empty_log()? > 0, "the access log is off");
         Ok(measured)
     }
@@ -109,6 +125,7 @@ impl Setup {
         Ok(match seat {
             Seat::Floor => None,
             Seat::Gateway => Some(&self.gateway),
+            Seat::Idle | Seat::Busy => Some(self.chatting.as_ref().context("started for this mode")?),
             Seat::Audited => Some(self.audited.as_ref().context("started for this mode")?),
         })
     }

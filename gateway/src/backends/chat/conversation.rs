@@ -100,7 +100,6 @@ impl Conversation {
     /// # Errors
     ///
     /// If the arguments do not fit, and where the model refuses at once.
-    #[expect(clippy::boxed_local, reason = "the request ends here")]
     pub(super) fn begin(
         voice: Option<Arc<Voice>>,
         reports: Arc<Reports>,
@@ -115,17 +114,9 @@ impl Conversation {
         let voice = voice.ok_or_else(|| ending.refused(&caller, Refusal::unavailable()))?;
         let submitted = voice.model.submit(asked);
         let pieces = submitted.map_err(|error| ending.failed(&caller, error))?;
-        Ok(Self {
-            waiting: Cancellable::apart(&request),
-            pieces,
-            deadline: request.deadline,
-            patience: request.timeout,
-            handed: 0,
-            text: String::new(),
-            ending,
-            caller,
-            _voice: voice,
-        })
+        let (waiting, deadline, patience) = (Cancellable::apart(&request), request.deadline, request.timeout);
+        drop(request);
+        Ok(Self { waiting, pieces, deadline, patience, handed: 0, text: String::new(), ending, caller, _voice: voice })
     }
 
     /// Waits for the first that there is to say: where that is the end, it is

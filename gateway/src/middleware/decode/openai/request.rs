@@ -168,7 +168,7 @@ fn check(name: &'static str, value: &Value) -> Result<(), Rejection> {
             "a whole number from 1 to 1048576"
         }
         "top_k" if !(whole && fits(0.0, 1_048_576.0)) => "a whole number from 0 to 1048576",
-        "seed" if !value.is_i64() && !(whole && fits(-SAFE, SAFE)) => "a whole number of 64 bits",
+        "seed" if !(value.is_i64() || whole && fits(-SAFE, SAFE)) => "a whole number of 64 bits",
         "stop" if !is_stop(value) => "a text of 1 to 256 characters, or up to 16 of them",
         _ => return Ok(()),
     };
