@@ -51,9 +51,9 @@ impl Decoder {
         drop(body);
         // What is answered, the body says; clients accept JSON and mean both.
         arrival.accepts = Accepts { json: true, stream: asked.streams };
-        let tool = if self.backends.has_model(&asked.model) { &*asked.model } else { NO_MODEL };
+        let tool = if self.backends.has_model(&asked.model) { asked.model.clone() } else { NO_MODEL.to_owned() };
         let Decoded::Request(mut request) =
-            self.decode(arrival, &asked.call_of(tool)).map_err(|refused| refused.rejection)?
+            self.decode(arrival, &asked.call_of(&tool)).map_err(|refused| refused.rejection)?
         else {
             return Err(Rejection::Internal);
         };

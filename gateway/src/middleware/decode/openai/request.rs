@@ -118,10 +118,12 @@ impl Asked {
         }
     }
 
-    /// The call of `tool` that it stands for. The progress token is what makes
-    /// the tool answer piece by piece.
-    pub(super) fn call_of(&self, tool: &str) -> Bytes {
-        let mut params = json!({"name": tool, "arguments": self.arguments});
+    /// The call of `tool` that it stands for, which takes the arguments with it.
+    /// The progress token is what makes the tool answer piece by piece.
+    pub(super) fn call_of(&mut self, tool: &str) -> Bytes {
+        let arguments = Value::from(std::mem::take(&mut self.arguments));
+        let mut params = json!({"name": tool});
+        params["arguments"] = arguments;
         if self.streams {
             params["_meta"] = json!({"progressToken": 0});
         }

@@ -130,7 +130,7 @@ fn what_is_wrong_or_not_served_is_named() {
 #[test]
 fn what_is_wrong_does_not_hide_the_rest_from_policies() {
     let body = json!({"model": "chat", "messages": "hi", "temperature": 9, "max_tokens": 7, "n": 2});
-    let asked = Asked::read(body.to_string().as_bytes()).unwrap();
+    let mut asked = Asked::read(body.to_string().as_bytes()).unwrap();
     assert!(matches!(&asked.refusal, Some(Rejection::BadParameter { param, .. }) if param == "n"), "the first");
     let call: Value = serde_json::from_slice(&asked.call_of("chat")).unwrap();
     assert_eq!(call["params"]["arguments"], json!({"temperature": 9, "maxTokens": 7}));
