@@ -5,7 +5,7 @@ use std::thread;
 use portcullis_tests::gateway::{Gateway, Home, standard};
 use portcullis_tests::http::Reply;
 use portcullis_tests::scripted::Scripted;
-use portcullis_tests::{Value, json};
+use portcullis_tests::json;
 
 use super::{chatting, question, result};
 
@@ -90,9 +90,8 @@ fn a_model_that_cannot_be_loaded_takes_nobody_else_down() {
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (503, &json!(-31503)), "{}", refused.text());
     assert_eq!(gateway.client().call("up__echo", &json!({})).status, 200);
     assert_eq!(gateway.metric("portcullis_model_up", &[("model", "chat")]), 0.0);
-    let told =
-        |line: &Value| line["level"] == "error" && line["reason"].as_str().is_some_and(|why| why.contains("abacus"));
-    assert!(gateway.log.find(told).is_some(), "{}", gateway.log.text());
+    let told = gateway.log.wait_for("abacus");
+    assert!(told.contains("\"error\""), "{told}");
 }
 
 #[test]
