@@ -4,8 +4,8 @@ use std::thread;
 
 use portcullis_tests::gateway::{Gateway, Home, standard};
 use portcullis_tests::http::Reply;
-use portcullis_tests::scripted::Scripted;
 use portcullis_tests::json;
+use portcullis_tests::scripted::Scripted;
 
 use super::{chatting, question, result};
 
