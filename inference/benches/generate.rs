@@ -65,9 +65,11 @@ fn main() {
                 .map(|index| engine.submit(request(round, index, words, tokens)).expect("room in the queue"))
                 .collect();
             let timings = runtime.block_on(async {
+                // Each by itself: a stream that is read late shows its end only.
+                let tasks: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(timing(stream, begun))).collect();
                 let mut timings = Vec::new();
-                for stream in streams {
-                    timings.push(timing(stream, begun).await);
+                for task in tasks {
+                    timings.push(task.await.expect("a conversation that ends"));
                 }
                 timings
             });
