@@ -8,6 +8,8 @@ mod avx2;
 mod neon;
 mod portable;
 
+use pulp::NullaryFnOnce;
+
 use super::activations::Block;
 use super::tile::{COLUMNS, VECTORS};
 
@@ -27,15 +29,30 @@ pub(super) trait Operation {
     fn run<A: Arithmetic>(self, arithmetic: A);
 }
 
+/// An operation with the vectors that it runs on.
+struct Run<A, O> {
+    arithmetic: A,
+    operation: O,
+}
+
+impl<A: Arithmetic, O: Operation> NullaryFnOnce for Run<A, O> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.operation.run(self.arithmetic);
+    }
+}
+
 /// Runs `operation` with the best arithmetic there is.
 pub(super) fn dispatch(operation: impl Operation) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
-        return simd.vectorize(avx2::Run { simd, operation });
+        return simd.vectorize(Run { arithmetic: simd, operation });
     }
     #[cfg(target_arch = "aarch64")]
     if let Some(simd) = pulp::aarch64::Neon::try_new() {
-        return simd.vectorize(neon::Run { simd, operation });
+        return simd.vectorize(Run { arithmetic: simd, operation });
     }
     operation.run(portable::Portable);
 }

@@ -4,27 +4,12 @@
 
 use std::arch::x86_64::__m256i;
 
+use pulp::cast;
 use pulp::x86::V3;
-use pulp::{NullaryFnOnce, cast};
 
 use super::super::activations::Block;
 use super::super::tile::{COLUMNS, VECTORS};
-use super::{Arithmetic, Operation};
-
-/// An operation that runs with AVX2.
-pub(super) struct Run<O> {
-    pub(super) simd: V3,
-    pub(super) operation: O,
-}
-
-impl<O: Operation> NullaryFnOnce for Run<O> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        self.operation.run(self.simd);
-    }
-}
+use super::Arithmetic;
 
 impl Arithmetic for V3 {
     #[inline(always)]

@@ -3,26 +3,11 @@
 use std::arch::aarch64::{int8x16_t, int16x8_t, int32x4_t, uint8x16_t};
 
 use pulp::aarch64::Neon;
-use pulp::{NullaryFnOnce, cast};
+use pulp::cast;
 
 use super::super::activations::Block;
 use super::super::tile::{COLUMNS, VECTORS};
-use super::{Arithmetic, Operation};
-
-/// An operation that runs with NEON.
-pub(super) struct Run<O> {
-    pub(super) simd: Neon,
-    pub(super) operation: O,
-}
-
-impl<O: Operation> NullaryFnOnce for Run<O> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        self.operation.run(self.simd);
-    }
-}
+use super::Arithmetic;
 
 /// Sums of eight columns: two vectors of two columns, four inputs apart in
 /// each, for the lower and for the upper four columns.
@@ -36,22 +21,10 @@ impl Arithmetic for Neon {
             let [even, odd]: [[int8x16_t; 2]; 2] = cast(*pair);
             for (sums, x) in sums.iter_mut().zip(x) {
                 let (first, second) = (spread(self, x.values[2 * j]), spread(self, x.values[2 * j + 1]));
-                for half in 0..2 {
-                    // Two products stay below 2^15.
-                    let low = mul_low(self, even[half], first);
-                    let low = add_low(self, low, odd[half], second);
-                    let high = mul_high(self, even[half], first);
-                    let high = add_high(self, high, odd[half], second);
-                    sums[half][0] = self.neon.vpadalq_s16(sums[half][0], low);
-                    sums[half][1] = self.neon.vpadalq_s16(sums[half][1], high);
-                }
+                add(self, sums, (even, first), (odd, second));
             }
         }
-        let mut results = [[0; COLUMNS]; R];
-        for (result, sums) in results.iter_mut().zip(sums) {
-            *result = join(self, sums);
-        }
-        results
+        join(self, sums)
     }
 
     #[inline(always)]
@@ -65,21 +38,10 @@ impl Arithmetic for Neon {
             for (sums, x) in sums.iter_mut().zip(x) {
                 let first = spread(self, x.values[j]);
                 let second = spread(self, x.values[j + VECTORS / 2]);
-                for half in 0..2 {
-                    let low = mul_low(self, lower[half], first);
-                    let low = add_low(self, low, upper[half], second);
-                    let high = mul_high(self, lower[half], first);
-                    let high = add_high(self, high, upper[half], second);
-                    sums[half][0] = self.neon.vpadalq_s16(sums[half][0], low);
-                    sums[half][1] = self.neon.vpadalq_s16(sums[half][1], high);
-                }
+                add(self, sums, (lower, first), (upper, second));
             }
         }
-        let mut results = [[0; COLUMNS]; R];
-        for (result, sums) in results.iter_mut().zip(sums) {
-            *result = join(self, sums);
-        }
-        results
+        join(self, sums)
     }
 }
 
@@ -118,8 +80,24 @@ fn add_high(simd: Neon, sum: int16x8_t, a: int8x16_t, b: int8x16_t) -> int16x8_t
     simd.neon.vmlal_high_s8(sum, a, b)
 }
 
-/// One sum for each column.
+/// Adds the products of twice four inputs of every column; the sum of two
+/// products stays below 2^15.
 #[inline(always)]
-fn join(simd: Neon, sums: Sums) -> [i32; COLUMNS] {
-    cast(sums.map(|[low, high]| simd.neon.vpaddq_s32(low, high)))
+fn add(simd: Neon, sums: &mut Sums, (a, x): ([int8x16_t; 2], int8x16_t), (b, y): ([int8x16_t; 2], int8x16_t)) {
+    for half in 0..2 {
+        let low = add_low(simd, mul_low(simd, a[half], x), b[half], y);
+        let high = add_high(simd, mul_high(simd, a[half], x), b[half], y);
+        sums[half][0] = simd.neon.vpadalq_s16(sums[half][0], low);
+        sums[half][1] = simd.neon.vpadalq_s16(sums[half][1], high);
+    }
+}
+
+/// One sum for each column of each row.
+#[inline(always)]
+fn join<const R: usize>(simd: Neon, sums: [Sums; R]) -> [[i32; COLUMNS]; R] {
+    let mut results = [[0; COLUMNS]; R];
+    for (result, sums) in results.iter_mut().zip(sums) {
+        *result = cast(sums.map(|[low, high]| simd.neon.vpaddq_s32(low, high)));
+    }
+    results
 }
