@@ -21,6 +21,7 @@ mod source {
     pub(crate) mod kernels;
 }
 
+use source::kernels::Matrix;
 use source::kernels::attention::{Attention, Query};
 use source::kernels::packed::{Brain, Packed, Single};
 use source::kernels::quantized::{Eight, Four, Quantized};

@@ -1,4 +1,5 @@
-//! Where a model runs: the only file that names Burn's backends.
+//! Where a model runs. Besides this file, only the operations of the
+//! [CPU](crate::model) name a backend of Burn's.
 
 use burn::tensor::Device;
 

@@ -29,6 +29,8 @@ mod exponential;
 mod panel;
 mod prefetch;
 
+use std::fmt::Debug;
+
 /// What is multiplied: `[rows, inputs] · [inputs, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -46,6 +48,30 @@ impl Shape {
         assert_eq!(x, self.rows * self.inputs, "activations are [rows, inputs]");
         assert_eq!(y, self.rows * self.outputs, "results are [rows, outputs]");
     }
+}
+
+/// Weights `[inputs, outputs]`, in whatever form they are kept.
+pub(crate) trait Matrix: Debug + Send + Sync {
+    /// Values of one row of activations.
+    fn inputs(&self) -> usize;
+
+    /// Columns.
+    fn outputs(&self) -> usize;
+
+    /// Widens the weights of one output, which in a table of embeddings is one
+    /// row, into `weights [inputs]`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such output, or `weights` is not as long.
+    fn widen(&self, output: usize, weights: &mut [f32]);
+
+    /// Computes `y = x · w` of `x [rows, inputs]` and `y [rows, outputs]`.
+    ///
+    /// # Panics
+    ///
+    /// When a slice is not as long as the shape says.
+    fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]);
 }
 
 #[cfg(test)]

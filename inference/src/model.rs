@@ -30,8 +30,6 @@ pub(crate) use self::block::Block;
 pub(crate) use self::cache::Cache;
 pub(crate) use self::embedding::Embedding;
 pub(crate) use self::feed_forward::FeedForward;
-#[cfg(feature = "cpu")]
-pub(crate) use self::host::HostMatrix;
 pub(crate) use self::linear::{Linear, Matrix};
 pub(crate) use self::norm::RmsNorm;
 pub(crate) use self::rotary::Rotary;
@@ -139,11 +137,6 @@ impl Decoder {
         data.try_to_vec().expect("the logits were asked for in this type")
     }
 
-    fn integers(&self, values: Vec<i32>) -> Tensor<1, Int> {
-        let count = values.len();
-        Tensor::from_data(TensorData::new(values, [count]), (&self.device, DType::I32))
-    }
-
     /// The windows among the layers.
     fn windows(&self) -> Vec<Option<usize>> {
         self.layers.iter().map(|(block, _)| block.attention.window).collect()
@@ -159,7 +152,7 @@ impl Decoder {
 
     fn batch(&self, steps: &[Step]) -> Batch {
         let positions: Vec<usize> = steps.iter().map(|step| step.position).collect();
-        let rotary = self.rotary.select(&self.integers(positions.iter().map(|p| integer(*p)).collect()));
+        let rotary = self.rotary.select(&integers(positions.iter().map(|p| integer(*p)).collect(), &self.device));
         let gathered = (!self.on_host).then(|| {
             let (group, kv_heads) = self.grouping();
             let furthest = positions.iter().max().map_or(0, |position| position + 1);
@@ -171,8 +164,8 @@ impl Decoder {
                 .collect();
             Gathered {
                 length,
-                slots: self.integers(steps.iter().map(|step| integer(step.slot)).collect()),
-                coordinates: self.integers(coordinates).reshape([steps.len(), kv_heads, 3]),
+                slots: integers(steps.iter().map(|step| integer(step.slot)).collect(), &self.device),
+                coordinates: integers(coordinates, &self.device).reshape([steps.len(), kv_heads, 3]),
                 masks: Masks::rows(&self.windows(), group, &positions, length, &self.device),
             }
         });
@@ -196,6 +189,12 @@ impl Forward for Decoder {
     fn decode(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
         self.on_its_threads(|decoder| decoder.step(steps))
     }
+}
+
+/// `[values]`
+fn integers(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), (device, DType::I32))
 }
 
 /// Slots, positions and heads are far below what an index may be.

@@ -5,11 +5,13 @@
 //! `bf16` as most checkpoints are published, which takes half the memory and
 //! half the time and is widened exactly.
 
+use std::fmt::Debug;
+
 use rayon::prelude::*;
 
-use super::Shape;
 use super::bands;
 use super::panel::{Part, Pass, WIDTH};
+use super::{Matrix, Shape};
 
 /// Weights as `f32`.
 pub(crate) type Single = [f32; WIDTH];
@@ -30,7 +32,7 @@ pub(crate) struct Packed<T> {
 }
 
 /// A way to keep the weights of a panel.
-pub(crate) trait Pack: Part {
+pub(crate) trait Pack: Part + Debug {
     /// Keeps them, rounded where they must be.
     fn pack(weights: [f32; WIDTH]) -> Self;
 }
@@ -56,24 +58,18 @@ impl<T: Pack> Packed<T> {
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.panels)
     }
+}
 
-    /// Values of one row of activations.
-    pub(crate) const fn inputs(&self) -> usize {
+impl<T: Pack> Matrix for Packed<T> {
+    fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Columns.
-    pub(crate) const fn outputs(&self) -> usize {
+    fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Copies the weights of one output, which in a table of embeddings is one
-    /// row, to `weights [inputs]`.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such output, or `weights` is not as long.
-    pub(crate) fn widen(&self, output: usize, weights: &mut [f32]) {
+    fn widen(&self, output: usize, weights: &mut [f32]) {
         assert!(output < self.outputs && weights.len() == self.inputs, "one column is [inputs]");
         let panel = &self.panels[output / WIDTH * self.inputs..][..self.inputs];
         for (weight, part) in weights.iter_mut().zip(panel) {
@@ -81,12 +77,7 @@ impl<T: Pack> Packed<T> {
         }
     }
 
-    /// Computes `y = x · w` of `x [rows, inputs]` and `y [rows, outputs]`.
-    ///
-    /// # Panics
-    ///
-    /// When a slice is not as long as the shape says.
-    pub(crate) fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
+    fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
         let (inputs, shape) = (self.inputs, Shape { rows, inputs: self.inputs, outputs: self.outputs });
         shape.check(x.len(), y.len());
         bands::each(y, shape, WIDTH, self.bytes(), |mut band| {

@@ -21,9 +21,9 @@ mod tile;
 
 use rayon::prelude::*;
 
-use super::Shape;
 use super::bands::{self, Band};
 use super::panel::{self, Pass};
+use super::{Matrix, Shape};
 use activations::Activations;
 use arithmetic::Arithmetic;
 use tile::{COLUMNS, Scales};
@@ -78,59 +78,6 @@ impl<T: Tile> Quantized<T> {
         size_of_val(&*self.tiles) + size_of_val(&*self.scales)
     }
 
-    /// Values of one row of activations.
-    pub(crate) const fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// Columns.
-    pub(crate) const fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// Widens the weights of one output, which in a table of embeddings is one
-    /// row, into `weights [inputs]`.
-    ///
-    /// # Panics
-    ///
-    /// When there is no such output, or `weights` is not as long.
-    pub(crate) fn widen(&self, output: usize, weights: &mut [f32]) {
-        assert!(output < self.outputs && weights.len() == self.inputs, "one column is [inputs]");
-        let column = self.column(output / COLUMNS);
-        for ((tile, scales), weights) in column.zip(weights.chunks_mut(BLOCK)) {
-            let scale = scales.get(output % COLUMNS);
-            for (k, weight) in weights.iter_mut().enumerate() {
-                *weight = f32::from(tile.get(k, output % COLUMNS)) * scale;
-            }
-        }
-    }
-
-    /// Computes `y = x · w` of `x [rows, inputs]` and `y [rows, outputs]`.
-    ///
-    /// # Panics
-    ///
-    /// When a slice is not as long as the shape says.
-    pub(crate) fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
-        let shape = Shape { rows, inputs: self.inputs, outputs: self.outputs };
-        shape.check(x.len(), y.len());
-        if rows >= MANY_ROWS {
-            let bytes = size_of::<f32>() * self.inputs * self.outputs;
-            bands::each(y, shape, panel::WIDTH, bytes, |mut band| {
-                let mut panel = vec![[0.0; panel::WIDTH]; self.inputs];
-                for start in band.columns.clone().step_by(panel::WIDTH) {
-                    self.widen_panel(start, &mut panel);
-                    let at = start - band.columns.start;
-                    Pass { x, panels: &panel, inputs: self.inputs, at, y: &mut band.rows }.run();
-                }
-            });
-        } else {
-            let x = Activations::quantize(x, rows, self.inputs);
-            bands::each(y, shape, COLUMNS, self.bytes(), |band| {
-                arithmetic::dispatch(Multiply { weights: self, x: &x, band });
-            });
-        }
-    }
-
     /// The tiles of one group of columns, from the first input to the last.
     #[inline(always)]
     fn column(&self, group: usize) -> impl Iterator<Item = (&T, &Scales)> {
@@ -156,6 +103,48 @@ impl<T: Tile> Quantized<T> {
                     }
                 }
             }
+        }
+    }
+}
+
+impl<T: Tile> Matrix for Quantized<T> {
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn widen(&self, output: usize, weights: &mut [f32]) {
+        assert!(output < self.outputs && weights.len() == self.inputs, "one column is [inputs]");
+        let column = self.column(output / COLUMNS);
+        for ((tile, scales), weights) in column.zip(weights.chunks_mut(BLOCK)) {
+            let scale = scales.get(output % COLUMNS);
+            for (k, weight) in weights.iter_mut().enumerate() {
+                *weight = f32::from(tile.get(k, output % COLUMNS)) * scale;
+            }
+        }
+    }
+
+    fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
+        let shape = Shape { rows, inputs: self.inputs, outputs: self.outputs };
+        shape.check(x.len(), y.len());
+        if rows >= MANY_ROWS {
+            let bytes = size_of::<f32>() * self.inputs * self.outputs;
+            bands::each(y, shape, panel::WIDTH, bytes, |mut band| {
+                let mut panel = vec![[0.0; panel::WIDTH]; self.inputs];
+                for start in band.columns.clone().step_by(panel::WIDTH) {
+                    self.widen_panel(start, &mut panel);
+                    let at = start - band.columns.start;
+                    Pass { x, panels: &panel, inputs: self.inputs, at, y: &mut band.rows }.run();
+                }
+            });
+        } else {
+            let x = Activations::quantize(x, rows, self.inputs);
+            bands::each(y, shape, COLUMNS, self.bytes(), |band| {
+                arithmetic::dispatch(Multiply { weights: self, x: &x, band });
+            });
         }
     }
 }

@@ -14,9 +14,11 @@ use crate::checkpoint::{ModelConfig, Tensors};
 use crate::device::Placement;
 use crate::engine::load::Progress;
 #[cfg(feature = "cpu")]
-use crate::kernels::{packed::Packed, quantized::Quantized};
-#[cfg(feature = "cpu")]
-use crate::model::HostMatrix;
+use crate::kernels::{
+    self,
+    packed::{Brain, Packed, Single},
+    quantized::{Eight, Four, Quantized},
+};
 use crate::model::{Embedding, Linear, Matrix, RmsNorm};
 use crate::settings::Quantization;
 
@@ -46,7 +48,7 @@ impl Weights<'_> {
         let rows = self.read(&name)?;
         #[cfg(feature = "cpu")]
         if self.placement.host {
-            let matrix = Arc::new(self.host_matrix(&rows, hidden, vocabulary, self.brain(&[&name])));
+            let matrix = self.host_matrix(&rows, hidden, vocabulary, &[name]);
             let head = config.tied_embeddings.then(|| Matrix::Host(Arc::clone(&matrix)));
             return Ok((Embedding::Host(matrix), head));
         }
@@ -84,8 +86,7 @@ impl Weights<'_> {
         let output = rows.len() / input;
         #[cfg(feature = "cpu")]
         if self.placement.host {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            return Ok(Matrix::Host(Arc::new(self.host_matrix(&rows, input, output, self.brain(&names)))));
+            return Ok(Matrix::Host(self.host_matrix(&rows, input, output, &names)));
         }
         let Some(scheme) = scheme(self.quantization) else {
             let columns = self.tensor(transpose(&rows, output, input), [input, output]);
@@ -96,30 +97,24 @@ impl Weights<'_> {
         Ok(Matrix::Device(Box::new(rows.quantize_dynamic(&scheme).transpose())))
     }
 
-    /// Whether all these are stored as brain floats, which lose nothing when
-    /// they are kept so.
+    /// From rows `[out, in]` as files have them, in tensors of these names.
     #[cfg(feature = "cpu")]
-    fn brain(&self, names: &[&str]) -> bool {
-        names.iter().all(|name| self.tensors.dtype(name) == Some(Dtype::BF16))
-    }
-
-    /// From rows `[out, in]`, as files have them.
-    #[cfg(feature = "cpu")]
-    fn host_matrix(&self, rows: &[f32], input: usize, output: usize, brain: bool) -> HostMatrix {
+    fn host_matrix(&self, rows: &[f32], input: usize, output: usize, names: &[String]) -> Arc<dyn kernels::Matrix> {
         let weight = |k: usize, n: usize| rows[n * input + k];
+        // Brain floats lose nothing when they are kept so.
+        let brain = || names.iter().all(|name| self.tensors.dtype(name) == Some(Dtype::BF16));
         match self.quantization {
-            Quantization::Q8 => HostMatrix::Eight(Quantized::pack(input, output, weight)),
-            Quantization::Q4 => HostMatrix::Four(Quantized::pack(input, output, weight)),
-            Quantization::None if brain => HostMatrix::Brain(Packed::pack(input, output, weight)),
-            Quantization::None => HostMatrix::Single(Packed::pack(input, output, weight)),
+            Quantization::Q8 => Arc::new(Quantized::<Eight>::pack(input, output, weight)),
+            Quantization::Q4 => Arc::new(Quantized::<Four>::pack(input, output, weight)),
+            Quantization::None if brain() => Arc::new(Packed::<Brain>::pack(input, output, weight)),
+            Quantization::None => Arc::new(Packed::<Single>::pack(input, output, weight)),
         }
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let values = self.tensors.read_f32(name)?;
         self.done_bytes += self.tensors.stored_bytes(name);
-        // A tied embedding is read a second time.
-        match (self.progress)(self.done_bytes.min(self.total_bytes), self.total_bytes) {
+        match (self.progress)(self.done_bytes, self.total_bytes) {
             ControlFlow::Continue(()) => Ok(values),
             ControlFlow::Break(()) => Err(LoadError::BrokenOff),
         }

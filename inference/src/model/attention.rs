@@ -129,7 +129,7 @@ impl Attention {
         #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred values")]
         let queries = queries.mul_scalar((self.head_dim as f32).sqrt().recip());
         let options = AttentionModuleOptions { scale: Some(1.0), ..AttentionModuleOptions::default() };
-        module::attention(queries, keys, values, mask, None, options)
+        module::attention(queries, keys, values, Some(mask), None, options)
     }
 
     /// All rows in one computation, each with its own part of the cache masked.

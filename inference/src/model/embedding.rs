@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::integers;
 #[cfg(feature = "cpu")]
-use super::host::HostMatrix;
+use crate::kernels::Matrix;
 
 /// A vector for every token of the vocabulary.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub(crate) enum Embedding {
     Device(Box<Tensor<2>>),
     /// For the kernels of the CPU; a tied model has it once.
     #[cfg(feature = "cpu")]
-    Host(Arc<HostMatrix>),
+    Host(Arc<dyn Matrix>),
 }
 
 impl Embedding {
@@ -24,16 +25,16 @@ impl Embedding {
         match self {
             Self::Device(table) => {
                 let ids = tokens.iter().map(|token| token.cast_signed()).collect();
-                let ids = Tensor::from_data(TensorData::new(ids, [tokens.len()]), (device, DType::I32));
-                table.as_ref().clone().select(0, ids)
+                table.as_ref().clone().select(0, integers(ids, device))
             }
             #[cfg(feature = "cpu")]
             Self::Host(table) => {
-                let mut rows = Vec::with_capacity(tokens.len() * table.inputs());
-                for &token in tokens {
-                    table.row(token as usize, &mut rows);
+                let hidden = table.inputs();
+                let mut rows = vec![0.0; tokens.len() * hidden];
+                for (&token, row) in tokens.iter().zip(rows.chunks_exact_mut(hidden)) {
+                    table.widen(token as usize, row);
                 }
-                Tensor::from_data(TensorData::new(rows, [tokens.len(), table.inputs()]), (device, dtype))
+                Tensor::from_data(TensorData::new(rows, [tokens.len(), hidden]), (device, dtype))
             }
         }
     }

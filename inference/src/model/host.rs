@@ -12,28 +12,13 @@ use burn_flex::FlexTensor;
 
 use crate::engine::forward::Step;
 use crate::kernels::attention::{Attention, Query};
-use crate::kernels::packed::{Brain, Packed, Single};
-use crate::kernels::pointwise;
-use crate::kernels::quantized::{Eight, Four, Quantized};
-
-/// A matrix as the kernels read it.
-#[derive(Debug)]
-pub(crate) enum HostMatrix {
-    /// Single precision.
-    Single(Packed<Single>),
-    /// Brain floats, as most checkpoints are published.
-    Brain(Packed<Brain>),
-    /// Eight bits.
-    Eight(Quantized<Eight>),
-    /// Four bits.
-    Four(Quantized<Four>),
-}
+use crate::kernels::{Matrix, pointwise};
 
 /// What flex computes for the decoder.
 #[backend_extension(Flex)]
 pub(crate) trait HostOps: Backend {
     /// `[rows, in] → [rows, out]`
-    fn multiply(x: FloatTensor<Self>, weight: Arc<HostMatrix>) -> FloatTensor<Self>;
+    fn multiply(x: FloatTensor<Self>, weight: Arc<dyn Matrix>) -> FloatTensor<Self>;
 
     /// `[…, features] → […, features]`: see [`RmsNorm`](super::norm::RmsNorm).
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
@@ -57,60 +42,10 @@ pub(crate) trait HostOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-// === impl HostMatrix ===
-
-impl HostMatrix {
-    /// `[rows, in] → [rows, out]`
-    pub(super) fn forward(self: &Arc<Self>, x: Tensor<2>) -> Tensor<2> {
-        Tensor::from_dispatch(Dispatch::multiply(x.into_dispatch(), Arc::clone(self)))
-    }
-
-    /// The weights of one output.
-    pub(super) fn row(&self, output: usize, weights: &mut Vec<f32>) {
-        let start = weights.len();
-        weights.resize(start + self.inputs(), 0.0);
-        let row = &mut weights[start..];
-        match self {
-            Self::Single(matrix) => matrix.widen(output, row),
-            Self::Brain(matrix) => matrix.widen(output, row),
-            Self::Eight(matrix) => matrix.widen(output, row),
-            Self::Four(matrix) => matrix.widen(output, row),
-        }
-    }
-
-    /// Values of a row that is multiplied.
-    pub(super) const fn inputs(&self) -> usize {
-        match self {
-            Self::Single(matrix) => matrix.inputs(),
-            Self::Brain(matrix) => matrix.inputs(),
-            Self::Eight(matrix) => matrix.inputs(),
-            Self::Four(matrix) => matrix.inputs(),
-        }
-    }
-
-    const fn outputs(&self) -> usize {
-        match self {
-            Self::Single(matrix) => matrix.outputs(),
-            Self::Brain(matrix) => matrix.outputs(),
-            Self::Eight(matrix) => matrix.outputs(),
-            Self::Four(matrix) => matrix.outputs(),
-        }
-    }
-
-    fn multiply(&self, rows: usize, x: &[f32], y: &mut [f32]) {
-        match self {
-            Self::Single(matrix) => matrix.multiply(rows, x, y),
-            Self::Brain(matrix) => matrix.multiply(rows, x, y),
-            Self::Eight(matrix) => matrix.multiply(rows, x, y),
-            Self::Four(matrix) => matrix.multiply(rows, x, y),
-        }
-    }
-}
-
 // === impl HostOps ===
 
 impl HostOps for Flex {
-    fn multiply(x: FlexTensor, weight: Arc<HostMatrix>) -> FlexTensor {
+    fn multiply(x: FlexTensor, weight: Arc<dyn Matrix>) -> FlexTensor {
         let x = x.to_contiguous();
         let rows = x.layout().shape()[0];
         let mut y = vec![0.0; rows * weight.outputs()];
@@ -170,6 +105,11 @@ impl HostOps for Flex {
         layer.attend(&rows, values(&queries), &mut context);
         tensor(context, rows.len(), heads * dim)
     }
+}
+
+/// See [`HostOps::multiply`].
+pub(super) fn multiply(x: Tensor<2>, weight: Arc<dyn Matrix>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::multiply(x.into_dispatch(), weight))
 }
 
 /// See [`HostOps::rms_norm`].

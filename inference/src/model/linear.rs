@@ -6,7 +6,9 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 #[cfg(feature = "cpu")]
-use super::host::HostMatrix;
+use super::host;
+#[cfg(feature = "cpu")]
+use crate::kernels;
 
 /// `x · W + b`
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(crate) enum Matrix {
     Device(Box<Tensor<2>>),
     /// For the kernels of the CPU.
     #[cfg(feature = "cpu")]
-    Host(Arc<HostMatrix>),
+    Host(Arc<dyn kernels::Matrix>),
 }
 
 // === impl Linear ===
@@ -57,7 +59,7 @@ impl Matrix {
         match self {
             Self::Device(weight) => x.matmul(weight.as_ref().clone()),
             #[cfg(feature = "cpu")]
-            Self::Host(weight) => weight.forward(x),
+            Self::Host(weight) => host::multiply(x, Arc::clone(weight)),
         }
     }
 }

@@ -23,13 +23,8 @@ impl Masks {
     /// `[1, 1, group · rows, length]`.
     pub(crate) fn run(windows: &[Option<usize>], group: usize, start: usize, rows: usize, device: &Device) -> Self {
         let length = start + rows;
-        Self::each(windows, [1, 1, group * rows, length], device, |window, mask| {
-            for _ in 0..group {
-                for query in start..length {
-                    mask.extend((0..length).map(|key| hidden(query, key, window)));
-                }
-            }
-        })
+        let queries = (0..group).flat_map(|_| start..length);
+        Self::each(windows, [1, 1, group * rows, length], &queries, device)
     }
 
     /// For one position of each of several sequences: `[rows, 1, group, length]`.
@@ -40,36 +35,35 @@ impl Masks {
         length: usize,
         device: &Device,
     ) -> Self {
-        Self::each(windows, [positions.len(), 1, group, length], device, |window, mask| {
-            for &query in positions {
-                for _ in 0..group {
-                    mask.extend((0..length).map(|key| hidden(query, key, window)));
-                }
-            }
-        })
+        let queries = positions.iter().flat_map(|position| (0..group).map(|_| *position));
+        Self::each(windows, [positions.len(), 1, group, length], &queries, device)
     }
 
+    /// Masks of this shape, whose rows are the positions `queries`.
     fn each(
         windows: &[Option<usize>],
         shape: [usize; 4],
+        queries: &(impl Iterator<Item = usize> + Clone),
         device: &Device,
-        fill: impl Fn(Option<usize>, &mut Vec<bool>),
     ) -> Self {
+        let [.., length] = shape;
         let mut masks: Vec<(Option<usize>, Tensor<4, Bool>)> = Vec::new();
         for &window in windows {
             if masks.iter().all(|(known, _)| *known != window) {
                 let mut mask = Vec::with_capacity(shape.iter().product());
-                fill(window, &mut mask);
+                for query in queries.clone() {
+                    mask.extend((0..length).map(|key| hidden(query, key, window)));
+                }
                 masks.push((window, Tensor::from_data(TensorData::new(mask, shape), device)));
             }
         }
         Self(masks)
     }
 
-    /// The mask of a layer with this window; `None` if it was not among those
-    /// the masks were made for.
-    pub(crate) fn of(&self, window: Option<usize>) -> Option<Tensor<4, Bool>> {
-        self.0.iter().find(|(known, _)| *known == window).map(|(_, mask)| mask.clone())
+    /// The mask of a layer with this window.
+    pub(crate) fn of(&self, window: Option<usize>) -> Tensor<4, Bool> {
+        let mask = self.0.iter().find(|(known, _)| *known == window);
+        mask.expect("masks are made for the windows of all layers").1.clone()
     }
 }
 
