@@ -96,7 +96,7 @@ class Samples:
         written = self.questions[name]
         if intent["kind"] == "small_talk":
             return self.rng.choice(written + intent["aliases"])
-        if written and self.rng.random() < (0.5 if intent["kind"] == "comparison" else 0.72):
+        if written and self.rng.random() < (0.5 if intent["kind"] == "comparison" else 0.82):
             return self.rng.choice(written)
         return self._pattern(intent)
 
@@ -111,25 +111,25 @@ class Samples:
             return self.rng.choice(self.off[section])
 
         draw = self.rng.random()
-        if draw < 0.36:
+        if draw < 0.50:
             return self.rng.choice(self.off["sentences"] + self.questions["off_topic"])
-        if draw < 0.46:
+        if draw < 0.57:
             return pick("near misses")
-        if draw < 0.56:
+        if draw < 0.64:
             question = pick("our words elsewhere").replace("{w}", pick("our words"))
             return question.replace("{x}", pick("everyday subjects")).replace("{y}", pick("everyday subjects"))
-        if draw < 0.63:
+        if draw < 0.70:
             return pick("other products").replace("{f}", pick("features")).replace("{p}", pick("products"))
-        if draw < 0.68:
+        if draw < 0.74:
             return pick("code").replace("{l}", pick("languages")).replace("{t}", pick("programming"))
         subject = pick("subjects") if self.rng.random() < 0.8 else self._word()
-        if draw < 0.73:
+        if draw < 0.79:
             return self.rng.choice(self.patterns).format(t=subject)
-        if draw < 0.76:
+        if draw < 0.82:
             return self.rng.choice(self.comparison_patterns).format(a=subject, b=pick("subjects"))
-        if draw < 0.78:
+        if draw < 0.84:
             return " ".join(self._word() for _ in range(self.rng.randint(1, 5)))
-        if draw < 0.81:
+        if draw < 0.87:
             a, b = self.rng.randint(1, 999), self.rng.randint(1, 99)
             sign = self.rng.choice(["+", "-", "*", "/", " plus ", " times ", " minus ", " x ", " divided by "])
             return self.rng.choice(["what is {}?", "{}", "calculate {}", "{}=?", "how much is {}?", "compute {}"]).format(f"{a}{sign}{b}")
