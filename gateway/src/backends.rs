@@ -3,6 +3,7 @@
 pub mod answer;
 #[cfg(feature = "chat")]
 pub mod chat;
+pub mod chat_bounds;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod test_backend;

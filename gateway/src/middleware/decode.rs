@@ -155,35 +155,48 @@ impl Decoder {
             head.headers.remove(mirror::SESSION_ID);
         }
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
-        if door == Door::RestTools {
-            return rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?);
+        match &door {
+            Door::RestTools => rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?),
+            Door::RestInvoke => {
+                let message = rest::call(&self.body(&arrival, body).await?)?;
+                rest::invoked(self.plain(arrival, message, inner).await?)
+            }
+            Door::Models => self.models(arrival, inner).await,
+            Door::Model(name) => self.model(name, arrival, inner).await,
+            Door::ChatCompletions => self.complete(arrival, body, inner).await,
+            _ => {
+                let message = self.body(&arrival, body).await?;
+                Ok(self.message(arrival, message, inner).await)
+            }
         }
-        if door == Door::Models {
-            return self.models(arrival, inner).await;
-        }
-        if let Door::Model(name) = &door {
-            return self.model(name, arrival, inner).await;
-        }
-        if door == Door::ChatCompletions {
-            return self.complete(arrival, body, inner).await;
-        }
+    }
+
+    /// The body of a request, which must be JSON.
+    async fn body<B>(&self, arrival: &Arrival, body: B) -> Result<Bytes, Rejection>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<BodyError>,
+    {
         headers::check_content_type(&arrival.headers)?;
-        let body = body::read(body, self.settings.max_body_bytes, arrival.deadline).await?;
-        if door == Door::RestInvoke {
-            let message = rest::call(&body)?;
-            return rest::invoked(self.plain(arrival, message, inner).await?);
-        }
+        body::read(body, self.settings.max_body_bytes, arrival.deadline).await
+    }
+
+    /// Carries a message of MCP.
+    async fn message<S>(&self, arrival: Arrival, message: Bytes, inner: S) -> Response<Body>
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+    {
         let accepts = arrival.accepts;
-        match self.handle(arrival, body, inner).await {
-            Ok((answer, id, era)) => Ok(match accepts {
+        match self.handle(arrival, message, inner).await {
+            Ok((answer, id, era)) => match accepts {
                 Accepts { json: false, .. } => encode::only_streamed(answer, &id, era),
                 Accepts { stream: true, .. } => encode::streamed(answer, &id, era),
                 Accepts { .. } => encode::whole(encode::last(answer, &id, era).await, era),
-            }),
+            },
             Err(Refused { rejection, id, era }) => {
                 let streamed = id.as_deref().filter(|_| !accepts.json);
                 let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
-                Ok(streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era)))
+                streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era))
             }
         }
     }

@@ -6,26 +6,10 @@ use portcullis_inference::chat::{ChatRequest, Message, Role, Sampling};
 use portcullis_policies::parse_arguments;
 use serde_json::{Map, Value};
 
-/// An inclusive range of whole numbers.
-pub(super) type Whole = (i64, i64);
-/// An inclusive range of numbers.
-pub(super) type Real = (f64, f64);
-
-/// Messages of a conversation.
-pub(super) const MESSAGES: Whole = (1, 1024);
-/// Tokens of an answer; the model's context bounds it further.
-pub(super) const MAX_TOKENS: Whole = (1, 1 << 20);
-pub(super) const TEMPERATURE: Real = (0.0, 2.0);
-pub(super) const TOP_P: Real = (0.0, 1.0);
-pub(super) const TOP_K: Whole = (0, 1 << 20);
-pub(super) const MIN_P: Real = (0.0, 1.0);
-pub(super) const REPETITION_PENALTY: Real = (0.5, 2.0);
-/// What every reader of JSON takes exactly (RFC 8259 §6).
-pub(super) const SEED: Whole = (-((1 << 53) - 1), (1 << 53) - 1);
-/// Texts that end an answer.
-pub(super) const STOPS: Whole = (0, 16);
-/// Characters of each of them.
-pub(super) const STOP_CHARS: Whole = (1, 256);
+use crate::backends::chat_bounds::{
+    MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, SEED, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole,
+    holds,
+};
 
 /// Reads the arguments of a call.
 ///
@@ -98,7 +82,7 @@ fn read_messages(value: Value) -> Result<Vec<Message>, String> {
     let (least, most) = MESSAGES;
     let shape = || said("messages", &format!("must be a list of {least} to {most} messages"));
     let Value::Array(values) = value else { return Err(shape()) };
-    if !counts(&values, MESSAGES) {
+    if !holds(values.len(), MESSAGES) {
         return Err(shape());
     }
     values.into_iter().enumerate().map(|(index, value)| read_message(&format!("messages.{index}"), value)).collect()
@@ -124,7 +108,7 @@ fn read_message(place: &str, value: Value) -> Result<Message, String> {
 /// One text, or a list of them.
 fn read_stops(value: Value) -> Result<Vec<String>, String> {
     let values = match value {
-        Value::Array(values) if counts(&values, STOPS) => values,
+        Value::Array(values) if holds(values.len(), STOPS) => values,
         Value::Array(_) => return Err(said("stop", &format!("must be at most {} texts", STOPS.1))),
         other => vec![other],
     };
@@ -133,14 +117,6 @@ fn read_stops(value: Value) -> Result<Vec<String>, String> {
         _ => Err(said("stop", &format!("must be texts of {} to {} characters", STOP_CHARS.0, STOP_CHARS.1))),
     });
     stops.collect()
-}
-
-fn counts(values: &[Value], range: Whole) -> bool {
-    holds(values.len(), range)
-}
-
-fn holds(count: usize, (least, most): Whole) -> bool {
-    i64::try_from(count).is_ok_and(|count| (least..=most).contains(&count))
 }
 
 fn said(place: &str, what: &str) -> String {

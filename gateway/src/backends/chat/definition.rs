@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::{
+use crate::backends::chat_bounds::{
     MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, SEED, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole,
 };
 

@@ -159,6 +159,5 @@ impl Observer for Reports {
 
     fn restarted(&self) {
         self.metrics().restarted();
-        tracing::error!(model = %self.model, "the model failed and begins anew");
     }
 }

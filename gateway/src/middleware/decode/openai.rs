@@ -18,9 +18,9 @@ use tower_service::Service;
 use self::answer::Facts;
 use self::request::Asked;
 use super::arrival::Arrival;
-use super::headers::{self, Accepts};
+use super::headers::Accepts;
 use super::message::Decoded;
-use super::{Decoder, body, carry, encode};
+use super::{Decoder, carry, encode};
 use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::mcp::request::{McpRequest, Operation};
@@ -45,10 +45,7 @@ impl Decoder {
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
-        headers::check_content_type(&arrival.headers)?;
-        let body = body::read(body, self.settings.max_body_bytes, arrival.deadline).await?;
-        let mut asked = Asked::read(&body)?;
-        drop(body);
+        let mut asked = Asked::read(&self.body(&arrival, body).await?)?;
         // What is answered, the body says; clients accept JSON and mean both.
         arrival.accepts = Accepts { json: true, stream: asked.streams };
         let tool = if self.backends.has_model(&asked.model) { asked.model.clone() } else { NO_MODEL.to_owned() };

@@ -8,19 +8,32 @@ use bytes::Bytes;
 use portcullis_policies::parse_arguments;
 use serde_json::{Map, Value, json};
 
+use crate::backends::chat_bounds::{
+    MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, SEED, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole,
+    holds,
+};
 use crate::rejection::Rejection;
 
-/// Members that are arguments of the tool under another name.
-const RENAMED: [(&str, &str); 9] = [
-    ("max_tokens", "maxTokens"),
-    ("max_completion_tokens", "maxTokens"),
-    ("temperature", "temperature"),
-    ("top_p", "topP"),
-    ("top_k", "topK"),
-    ("min_p", "minP"),
-    ("repetition_penalty", "repetitionPenalty"),
-    ("seed", "seed"),
-    ("stop", "stop"),
+/// What a member's value must be.
+#[derive(Clone, Copy)]
+enum Kind {
+    Whole(Whole),
+    Real(Real),
+    Seed,
+    Stop,
+}
+
+/// Members that are arguments of the tool, as it names them.
+const RENAMED: [(&str, &str, Kind); 9] = [
+    ("max_tokens", "maxTokens", Kind::Whole(MAX_TOKENS)),
+    ("max_completion_tokens", "maxTokens", Kind::Whole(MAX_TOKENS)),
+    ("temperature", "temperature", Kind::Real(TEMPERATURE)),
+    ("top_p", "topP", Kind::Real(TOP_P)),
+    ("top_k", "topK", Kind::Whole(TOP_K)),
+    ("min_p", "minP", Kind::Real(MIN_P)),
+    ("repetition_penalty", "repetitionPenalty", Kind::Real(REPETITION_PENALTY)),
+    ("seed", "seed", Kind::Seed),
+    ("stop", "stop", Kind::Stop),
 ];
 
 /// Whether a value asks for what is the case anyway.
@@ -60,6 +73,30 @@ pub(super) struct Asked {
     arguments: Map<String, Value>,
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// What the tool does not take is said here, under the name that the client
+    /// knows.
+    fn missed(self, value: &Value) -> Option<String> {
+        let is_whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
+        let within = |least: f64, most: f64| value.as_f64().is_some_and(|number| (least..=most).contains(&number));
+        let within_whole = |(least, most): Whole| is_whole && within(least as f64, most as f64);
+        match self {
+            Self::Whole(range) if !within_whole(range) => {
+                Some(format!("a whole number from {} to {}", range.0, range.1))
+            }
+            Self::Real((least, most)) if !within(least, most) => Some(format!("a number from {least} to {most}")),
+            Self::Seed if !(value.is_i64() || within_whole(SEED)) => Some("a whole number of 64 bits".to_owned()),
+            Self::Stop if !is_stop(value) => {
+                let (least, most) = STOP_CHARS;
+                Some(format!("a text of {least} to {most} characters, or up to {} of them", STOPS.1))
+            }
+            _ => None,
+        }
+    }
+}
+
 // === impl Asked ===
 
 impl Asked {
@@ -96,12 +133,12 @@ impl Asked {
             Ok(messages) => asked.argue("messages", "messages", messages),
             Err(rejection) => asked.refuse(rejection),
         }
-        for (name, argument) in RENAMED {
+        for (name, argument, kind) in RENAMED {
             let Some(value) = members.remove(name).filter(|value| !means_nothing(name, value)) else { continue };
-            if let Err(rejection) = check(name, &value) {
-                asked.refuse(rejection);
+            if let Some(what) = kind.missed(&value) {
+                asked.refuse(wrong(name, &format!("must be {what}")));
             }
-            asked.argue(name, argument, if name == "seed" { folded(value) } else { value });
+            asked.argue(name, argument, if matches!(kind, Kind::Seed) { folded(value) } else { value });
         }
         Ok(asked)
     }
@@ -157,44 +194,20 @@ fn means_nothing(name: &str, value: &Value) -> bool {
     }
 }
 
-/// What the tool does not take is said here, under the name that the client
-/// knows.
-fn check(name: &'static str, value: &Value) -> Result<(), Rejection> {
-    let fits = |least: f64, most: f64| value.as_f64().is_some_and(|number| (least..=most).contains(&number));
-    let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
-    let range = match name {
-        "temperature" if !fits(0.0, 2.0) => "a number from 0 to 2",
-        "top_p" | "min_p" if !fits(0.0, 1.0) => "a number from 0 to 1",
-        "repetition_penalty" if !fits(0.5, 2.0) => "a number from 0.5 to 2",
-        "max_tokens" | "max_completion_tokens" if !(whole && fits(1.0, 1_048_576.0)) => {
-            "a whole number from 1 to 1048576"
-        }
-        "top_k" if !(whole && fits(0.0, 1_048_576.0)) => "a whole number from 0 to 1048576",
-        "seed" if !(value.is_i64() || whole && fits(-SAFE, SAFE)) => "a whole number of 64 bits",
-        "stop" if !is_stop(value) => "a text of 1 to 256 characters, or up to 16 of them",
-        _ => return Ok(()),
-    };
-    Err(wrong(name, &format!("must be {range}")))
-}
-
-/// The largest whole number that every reader of JSON takes exactly (RFC 8259
-/// §6), and the tool as a seed.
-const SAFE: f64 = 9_007_199_254_740_991.0;
-
 /// A seed within what the tool takes: the same one for the same one.
 fn folded(seed: Value) -> Value {
     seed.as_i64().map_or(seed, |seed| Value::from(seed % (1 << 53)))
 }
 
 fn is_stop(value: &Value) -> bool {
-    let fits = |value: &Value| value.as_str().is_some_and(|text| (1..=256).contains(&text.chars().count()));
-    value.as_array().map_or_else(|| fits(value), |texts| texts.len() <= 16 && texts.iter().all(fits))
+    let fits = |value: &Value| value.as_str().is_some_and(|text| holds(text.chars().count(), STOP_CHARS));
+    value.as_array().map_or_else(|| fits(value), |texts| holds(texts.len(), STOPS) && texts.iter().all(fits))
 }
 
 fn read_messages(value: Value) -> Result<Value, Rejection> {
     let Value::Array(messages) = value else { return Err(wrong("messages", "must be a list")) };
-    if messages.is_empty() || messages.len() > 1024 {
-        return Err(wrong("messages", "must be 1 to 1024 messages"));
+    if !holds(messages.len(), MESSAGES) {
+        return Err(wrong("messages", &format!("must be {} to {} messages", MESSAGES.0, MESSAGES.1)));
     }
     let messages = messages.into_iter().enumerate().map(|(index, message)| read_message(index, message));
     messages.collect::<Result<Vec<_>, _>>().map(Value::from)
