@@ -39,11 +39,8 @@ pub enum DescribeError {
 /// Why it cannot be loaded.
 pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> {
     let planned = || -> Result<Description, Failure> {
-        let files = files(settings)?;
-        let config = ModelConfig::read(&files)?;
-        let settings = &fitted(settings, &config);
-        language(&files, &config)?;
-        Ok(plan(&files, &config, settings)?.description)
+        let Opened { files, config, settings, .. } = Opened::read(settings)?;
+        Ok(plan(&files, &config, &settings)?.description)
     };
     planned().map_err(|error| match error.downcast_ref::<LoadError>() {
         Some(LoadError::Device(_) | LoadError::DoesNotFit(_)) => DescribeError::Machine(describe_error(error)),
@@ -55,20 +52,33 @@ pub fn describe(settings: &ModelSettings) -> Result<Description, DescribeError> 
 
 type Failure = Box<dyn std::error::Error>;
 
-fn open(settings: &ModelSettings, progress: Progress<'_>) -> Result<Loaded, Failure> {
-    let files = files(settings)?;
-    let config = ModelConfig::read(&files)?;
-    let settings = &fitted(settings, &config);
-    // Cheap, and worth knowing before the weights are read.
-    let language = language(&files, &config)?;
-    let (mut decoder, description) = load(&files, &config, settings, progress)?;
-    decoder.warm_up();
-    Ok(Loaded { forward: Box::new(decoder), language: Arc::new(language), description })
+/// A checkpoint without its weights: cheap, and worth knowing before they are
+/// read.
+struct Opened {
+    files: Files,
+    config: ModelConfig,
+    /// With no more context than the model was made for.
+    settings: ModelSettings,
+    language: CheckpointLanguage,
 }
 
-fn language(files: &Files, config: &ModelConfig) -> Result<CheckpointLanguage, Failure> {
-    let generation = Generation::read(files, config)?;
-    Ok(CheckpointLanguage::read(files, &generation, config.vocab_size)?)
+impl Opened {
+    fn read(settings: &ModelSettings) -> Result<Self, Failure> {
+        let files = files(settings)?;
+        let config = ModelConfig::read(&files)?;
+        let context_length = settings.context_length.min(config.max_positions);
+        let settings = ModelSettings { context_length, ..settings.clone() };
+        let generation = Generation::read(&files, &config)?;
+        let language = CheckpointLanguage::read(&files, &generation, config.vocab_size)?;
+        Ok(Self { files, config, settings, language })
+    }
+}
+
+fn open(settings: &ModelSettings, progress: Progress<'_>) -> Result<Loaded, Failure> {
+    let Opened { files, config, settings, language } = Opened::read(settings)?;
+    let (mut decoder, description) = load(&files, &config, &settings, progress)?;
+    decoder.warm_up();
+    Ok(Loaded { forward: Box::new(decoder), language: Arc::new(language), description })
 }
 
 fn files(settings: &ModelSettings) -> Result<Files, Failure> {
@@ -76,11 +86,6 @@ fn files(settings: &ModelSettings) -> Result<Files, Failure> {
         Source::BuiltIn => Ok(crate::builtin::files()),
         Source::Directory(path) => Ok(Files::directory(path)?),
     }
-}
-
-/// The settings with no more context than the model was made for.
-fn fitted(settings: &ModelSettings, config: &ModelConfig) -> ModelSettings {
-    ModelSettings { context_length: settings.context_length.min(config.max_positions), ..settings.clone() }
 }
 
 /// An error and what caused it, in one line.

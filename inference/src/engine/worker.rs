@@ -38,7 +38,6 @@ pub(super) fn run(shared: &Shared, load: &mut dyn Load, mut backoff: Backoff) {
                 }
             }
             Err(reason) if is_first => {
-                error!(model = %shared.name, %reason, "a model could not be loaded");
                 shared.close(State::Failed(reason));
                 return;
             }
@@ -56,20 +55,7 @@ pub(super) fn run(shared: &Shared, load: &mut dyn Load, mut backoff: Backoff) {
 /// Lets conversations in.
 fn open(shared: &Shared, loaded: Loaded, started: Instant) -> Box<dyn Forward> {
     let Loaded { forward, language, description } = loaded;
-    info!(
-        model = %shared.name,
-        family = %description.family,
-        device = %description.device,
-        backend = %description.backend,
-        precision = %description.precision,
-        parameters = description.parameters,
-        weight_bytes = description.weight_bytes,
-        cache_bytes = description.cache_bytes,
-        context_length = description.context_length,
-        max_concurrent = description.max_concurrent,
-        took_ms = started.elapsed().as_millis(),
-        "a model is ready"
-    );
+    info!(model = %shared.name, took_ms = started.elapsed().as_millis(), "a model is loaded");
     shared.queue.set_slots(forward.slots());
     shared.set_text(Text { language, context_length: forward.context_length() });
     shared.set_state(State::Ready(description));
