@@ -38,7 +38,8 @@ pub(crate) use self::rotary::Rotary;
 /// this, so that it meets few different shapes.
 const LENGTH_STEP: usize = 64;
 
-/// The longest piece of a prompt that is computed at once while warming up.
+/// The longest piece of a prompt that is computed at once while warming up:
+/// as long as the engine makes them.
 const WARM_UP_ROWS: usize = 256;
 
 /// A loaded model with room for the sequences it works on.
@@ -71,19 +72,31 @@ impl Decoder {
         if self.on_host {
             return;
         }
-        let mut rows = WARM_UP_ROWS.min(self.context_length);
-        while rows > 0 {
-            let _ = self.prefill(0, 0, &vec![0; rows], true);
-            rows /= 2;
+        for rows in (1..=WARM_UP_ROWS.min(self.context_length)).filter(|rows| rows.is_power_of_two()) {
+            for start in [0, self.context_length - rows] {
+                let _ = self.prefill(0, start, &vec![0; rows], true);
+            }
         }
-        let slots = self.slots;
-        let batches = std::iter::successors(Some(1), |batch| Some(batch * 2)).take_while(|batch| *batch < slots);
-        for batch in batches.chain([slots]) {
+        let batches: Vec<usize> = (1..=self.slots).filter(|batch| self.bucket(*batch, self.slots) == *batch).collect();
+        for batch in batches {
             for position in [0, self.context_length / 2, self.context_length - 1] {
                 let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
                 let _ = self.decode(&steps);
             }
         }
+    }
+
+    /// How many rows are computed where `rows` are wanted and there may be
+    /// `most`. A device compiles and chooses its kernels by shape: it meets
+    /// powers of two only.
+    fn bucket(&self, rows: usize, most: usize) -> usize {
+        if self.on_host { rows } else { rows.next_power_of_two().min(most) }
+    }
+
+    /// How many positions of the cache are looked at where `positions` are
+    /// wanted.
+    fn reach(&self, positions: usize) -> usize {
+        if self.on_host { positions } else { positions.next_multiple_of(LENGTH_STEP).min(self.context_length) }
     }
 
     /// Where the kernels of the CPU compute, on their threads from the start:
@@ -98,19 +111,25 @@ impl Decoder {
 
     /// See [`Forward::prefill`].
     fn run(&mut self, slot: usize, start: usize, tokens: &[u32], wanted: bool) -> Option<Vec<f32>> {
-        let rows = tokens.len();
+        // What rows too many write to the cache is overwritten before any token
+        // may look at it.
+        let rows = self.bucket(tokens.len(), self.context_length - start);
+        let length = self.reach(start + rows);
         let run = Run {
             slot,
             start,
+            length,
             rotary: self.rotary.range(start..start + rows),
-            masks: Masks::run(&self.windows(), self.grouping().0, start, rows, &self.device),
+            masks: Masks::run(&self.windows(), self.grouping().0, start..start + rows, length, &self.device),
         };
-        let mut x = self.embedding.forward(tokens, &self.device, self.dtype);
+        let mut padded = tokens.to_vec();
+        padded.resize(rows, 0);
+        let mut x = self.embedding.forward(&padded, &self.device, self.dtype);
         for (block, cache) in &mut self.layers {
             x = block.prefill(x, cache, &run);
         }
         if wanted {
-            return Some(self.logits(x.narrow(0, rows - 1, 1)));
+            return Some(self.logits(x.narrow(0, tokens.len() - 1, 1)));
         }
         // Work that only piles up could neither be timed nor cancelled.
         self.device.sync().expect("a device that fails panics, and the engine begins anew");
@@ -119,15 +138,18 @@ impl Decoder {
 
     /// See [`Forward::decode`].
     fn step(&mut self, steps: &[Step]) -> Vec<Vec<f32>> {
-        let batch = self.batch(steps);
-        let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
+        // One row several times writes the same to the same place.
+        let mut padded = steps.to_vec();
+        padded.resize(self.bucket(steps.len(), self.slots), *steps.last().expect("nobody computes nothing"));
+        let batch = self.batch(&padded);
+        let tokens: Vec<u32> = padded.iter().map(|step| step.token).collect();
         let mut x = self.embedding.forward(&tokens, &self.device, self.dtype);
         for (block, cache) in &mut self.layers {
             x = block.decode(x, cache, &batch);
         }
         let logits = self.logits(x);
-        let vocabulary = logits.len() / steps.len();
-        logits.chunks(vocabulary).map(<[f32]>::to_vec).collect()
+        let vocabulary = logits.len() / padded.len();
+        logits.chunks(vocabulary).take(steps.len()).map(<[f32]>::to_vec).collect()
     }
 
     /// The logits of every row: `[rows, hidden] → rows × [vocabulary]`.
@@ -156,7 +178,7 @@ impl Decoder {
         let gathered = (!self.on_host).then(|| {
             let (group, kv_heads) = self.grouping();
             let furthest = positions.iter().max().map_or(0, |position| position + 1);
-            let length = furthest.next_multiple_of(LENGTH_STEP).min(self.context_length);
+            let length = self.reach(furthest);
             let coordinates = steps
                 .iter()
                 .flat_map(|step| (0..kv_heads).flat_map(|head| [step.slot, head, step.position]))

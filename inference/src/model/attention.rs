@@ -38,6 +38,8 @@ pub(crate) struct Attention {
 pub(super) struct Run {
     pub(super) slot: usize,
     pub(super) start: usize,
+    /// Positions of the cache to look at, enough for every token.
+    pub(super) length: usize,
     pub(super) rotary: RotaryRows,
     pub(super) masks: Masks,
 }
@@ -71,7 +73,7 @@ impl Attention {
         let [rows, _] = x.dims();
         let (queries, keys, values) = self.project(x, &run.rotary);
         cache.write_run(run.slot, run.start, keys, values);
-        let (keys, values) = cache.slot(run.slot, run.start + rows);
+        let (keys, values) = cache.slot(run.slot, run.length);
         let group = self.heads / self.kv_heads;
         // [rows, heads, d] → [1, kv_heads, group · rows, d]
         let queries = queries.reshape([rows, self.kv_heads, group, self.head_dim]).permute([1, 2, 0, 3]).reshape([

@@ -1,5 +1,7 @@
 //! Which positions a token may look at.
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 /// Whether the token at `query` must not look at `key`: it lies ahead, or
@@ -21,10 +23,16 @@ impl Masks {
     /// For consecutive positions of one sequence, the rows of a group of
     /// queries that share a key head one after the other:
     /// `[1, 1, group · rows, length]`.
-    pub(crate) fn run(windows: &[Option<usize>], group: usize, start: usize, rows: usize, device: &Device) -> Self {
-        let length = start + rows;
-        let queries = (0..group).flat_map(|_| start..length);
-        Self::each(windows, [1, 1, group * rows, length], &queries, device)
+    pub(crate) fn run(
+        windows: &[Option<usize>],
+        group: usize,
+        positions: Range<usize>,
+        length: usize,
+        device: &Device,
+    ) -> Self {
+        let shape = [1, 1, group * positions.len(), length];
+        let queries = (0..group).flat_map(|_| positions.clone());
+        Self::each(windows, shape, &queries, device)
     }
 
     /// For one position of each of several sequences: `[rows, 1, group, length]`.
