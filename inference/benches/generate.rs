@@ -2,15 +2,17 @@
 //!
 //! Takes a checkpoint by `PORTCULLIS_BENCH_MODEL` (the built-in one without)
 //! and prints one line of JSON for each number of conversations at once:
-//! tokens per second of prompts and of answers. Other engines are measured
-//! beside it by `compare.py`.
+//! tokens per second of prompts and of answers. The first line has what bounds
+//! them on a CPU: how fast memory is read, and how large the weights are. Other
+//! engines are measured beside it by `compare.py`.
 
 #![allow(clippy::disallowed_methods, reason = "a bench is told by the environment what to measure")]
 
-use std::env;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use portcullis_inference::chat::{ChatEvent, ChatRequest, Message, Role, Sampling};
 use portcullis_inference::engine::observer::Unobserved;
@@ -32,7 +34,8 @@ fn main() {
     let words = number("PORTCULLIS_BENCH_PROMPT", if quick { 4 } else { 128 });
     let tokens = number("PORTCULLIS_BENCH_TOKENS", if quick { 4 } else { 64 });
     let rounds = number("PORTCULLIS_BENCH_ROUNDS", if quick { 1 } else { 3 });
-    let batches: &[usize] = if quick { &[2] } else { &[1, 4, 8] };
+    let batches = env::var("PORTCULLIS_BENCH_BATCHES").unwrap_or(if quick { "2" } else { "1,4,8" }.to_owned());
+    let batches: Vec<usize> = batches.split(',').map(|batch| batch.parse().expect("a number")).collect();
     let settings = ModelSettings {
         name: "bench".to_owned(),
         source: env::var_os("PORTCULLIS_BENCH_MODEL")
@@ -55,11 +58,20 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let engine = Engine::open(settings, Arc::new(Unobserved));
     match runtime.block_on(engine.loaded()) {
-        State::Ready(description) => eprintln!("{description:?}"),
+        State::Ready(description) => {
+            eprintln!("{description:?}");
+            let read = memory(number("RAYON_NUM_THREADS", 1), if quick { 1 << 20 } else { 512 << 20 });
+            let line = serde_json::json!({
+                "engine": "memory",
+                "bytes_per_second": read,
+                "weight_bytes": description.weight_bytes,
+            });
+            println!("{line}");
+        }
         other => panic!("the model cannot be loaded: {other:?}"),
     }
     for round in 0..rounds {
-        for &batch in batches {
+        for &batch in &batches {
             let begun = Instant::now();
             let streams: Vec<ChatStream> = (0..batch)
                 .map(|index| engine.submit(request(round, index, words, tokens)).expect("room in the queue"))
@@ -76,6 +88,31 @@ fn main() {
             report(round, batch, &timings);
         }
     }
+}
+
+/// Bytes per second that some threads read, the best of a few times.
+#[expect(clippy::cast_precision_loss, reason = "some hundred millions")]
+fn memory(threads: usize, bytes: usize) -> f64 {
+    let data = vec![1_u64; bytes / size_of::<u64>()];
+    let read = |part: &[u64]| {
+        let mut sums = [0_u64; 32];
+        for chunk in part.as_chunks::<32>().0 {
+            for (sum, value) in sums.iter_mut().zip(chunk) {
+                *sum ^= value;
+            }
+        }
+        black_box(sums);
+    };
+    let once = || {
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for part in data.chunks(data.len().div_ceil(threads)) {
+                scope.spawn(move || read(part));
+            }
+        });
+        bytes as f64 / begun.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| once()).fold(0.0, f64::max)
 }
 
 /// Words that differ from round to round, so that nothing is still in the
