@@ -90,10 +90,15 @@ fn main() {
     }
 }
 
-/// Bytes per second that some threads read, the best of a few times.
+/// Bytes per second that some threads read from large pages, the best of a few
+/// times.
 #[expect(clippy::cast_precision_loss, reason = "some hundred millions")]
 fn memory(threads: usize, bytes: usize) -> f64 {
-    let data = vec![1_u64; bytes / size_of::<u64>()];
+    let mut data = memmap2::MmapMut::map_anon(bytes).expect("memory");
+    #[cfg(target_os = "linux")]
+    let _ = data.advise(memmap2::Advice::HugePage);
+    data.fill(1);
+    let data: &[u64] = bytemuck::cast_slice(&data);
     let read = |part: &[u64]| {
         let mut sums = [0_u64; 32];
         for chunk in part.as_chunks::<32>().0 {

@@ -63,9 +63,9 @@ fn products(criterion: &mut Criterion, pool: &ThreadPool, inputs: usize, outputs
     let name = format!("threads {}/{inputs}x{outputs}", pool.current_num_threads());
     macro_rules! packed {
         ($name:literal, $matrix:ty) => {
-            let packed = <$matrix>::pack(inputs, outputs, weight);
-            measure(criterion, pool, &name, $name, (inputs, outputs), packed.bytes(), &|| {
-                let weights = packed.clone();
+            let pack = || <$matrix>::pack(inputs, outputs, weight);
+            measure(criterion, pool, &name, $name, (inputs, outputs), pack().bytes(), &|| {
+                let weights = pack();
                 Box::new(move |rows, x, y| weights.multiply(rows, x, y))
             });
         };

@@ -26,6 +26,7 @@ pub(crate) mod quantized;
 
 mod bands;
 mod exponential;
+mod pages;
 mod panel;
 mod prefetch;
 

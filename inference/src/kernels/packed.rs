@@ -7,9 +7,11 @@
 
 use std::fmt::Debug;
 
+use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
 use rayon::prelude::*;
 
 use super::bands;
+use super::pages::Pages;
 use super::panel::{Part, Pass, WIDTH};
 use super::{Matrix, Shape};
 
@@ -18,21 +20,21 @@ pub(crate) type Single = [f32; WIDTH];
 
 /// Weights as `bf16`. A word has one column in its lower half and the one
 /// eight columns on in its upper half: one shift or one mask widens eight.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(32))]
 pub(crate) struct Brain([u32; WIDTH / 2]);
 
 /// Weights `[inputs, outputs]` in panels: [`Single`] or [`Brain`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Packed<T> {
     inputs: usize,
     outputs: usize,
     /// `[outputs / WIDTH, inputs]`, rounded up; columns too many are zero.
-    panels: Vec<T>,
+    panels: Pages<T>,
 }
 
 /// A way to keep the weights of a panel.
-pub(crate) trait Pack: Part + Debug {
+pub(crate) trait Pack: Part + Debug + AnyBitPattern + NoUninit {
     /// Keeps them, rounded where they must be.
     fn pack(weights: [f32; WIDTH]) -> Self;
 }
@@ -42,15 +44,12 @@ pub(crate) trait Pack: Part + Debug {
 impl<T: Pack> Packed<T> {
     /// Packs `weight(input, output)` for all inputs and outputs.
     pub(crate) fn pack(inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
-        let panels = (0..outputs.div_ceil(WIDTH) * inputs)
-            .into_par_iter()
-            .with_min_len(inputs.max(64))
-            .map(|index| {
-                let (start, k) = (index / inputs * WIDTH, index % inputs);
-                let column = |n| if n < outputs { weight(k, n) } else { 0.0 };
-                T::pack(std::array::from_fn(|n| column(start + n)))
-            })
-            .collect();
+        let mut panels = Pages::<T>::zeroed(outputs.div_ceil(WIDTH) * inputs);
+        panels.par_iter_mut().with_min_len(inputs.max(64)).enumerate().for_each(|(index, part)| {
+            let (start, k) = (index / inputs * WIDTH, index % inputs);
+            let column = |n| if n < outputs { weight(k, n) } else { 0.0 };
+            *part = T::pack(std::array::from_fn(|n| column(start + n)));
+        });
         Self { inputs, outputs, panels }
     }
 

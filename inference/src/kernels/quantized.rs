@@ -22,6 +22,7 @@ mod tile;
 use rayon::prelude::*;
 
 use super::bands::{self, Band};
+use super::pages::Pages;
 use super::panel::{self, Pass};
 use super::{Matrix, Shape};
 use activations::Activations;
@@ -41,14 +42,14 @@ pub(crate) const MANY_ROWS: usize = 24;
 const ROWS: usize = 3;
 
 /// Weights `[inputs, outputs]`, quantised: [`Eight`] or [`Four`] bits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Quantized<T> {
     inputs: usize,
     outputs: usize,
     /// `[outputs / 8, inputs / 32]`, rounded up.
-    tiles: Vec<T>,
+    tiles: Pages<T>,
     /// Those of each tile.
-    scales: Vec<Scales>,
+    scales: Pages<Scales>,
 }
 
 // === impl Quantized ===
@@ -59,17 +60,15 @@ impl<T: Tile> Quantized<T> {
     pub(crate) fn pack(inputs: usize, outputs: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
         let blocks = inputs.div_ceil(BLOCK);
         let groups = outputs.div_ceil(COLUMNS);
-        let (tiles, scales) = (0..groups * blocks)
-            .into_par_iter()
-            .with_min_len(blocks.max(64))
-            .map(|index| {
-                let (column, input) = (index / blocks * COLUMNS, index % blocks * BLOCK);
-                T::pack(|k, n| {
-                    let (k, n) = (input + k, column + n);
-                    if k < inputs && n < outputs { weight(k, n) } else { 0.0 }
-                })
-            })
-            .unzip();
+        let (mut tiles, mut scales) = (Pages::zeroed(groups * blocks), Pages::zeroed(groups * blocks));
+        let places = tiles.par_iter_mut().zip(&mut *scales).with_min_len(blocks.max(64));
+        places.enumerate().for_each(|(index, (tile, scales))| {
+            let (column, input) = (index / blocks * COLUMNS, index % blocks * BLOCK);
+            (*tile, *scales) = T::pack(|k, n| {
+                let (k, n) = (input + k, column + n);
+                if k < inputs && n < outputs { weight(k, n) } else { 0.0 }
+            });
+        });
         Self { inputs, outputs, tiles, scales }
     }
 

@@ -7,6 +7,7 @@
 use std::array;
 use std::fmt::Debug;
 
+use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
 use half::bf16;
 
 use super::BLOCK;
@@ -20,22 +21,23 @@ pub(super) const COLUMNS: usize = 8;
 pub(super) const VECTORS: usize = BLOCK / 4;
 
 /// Scales of the columns of a tile, as the bits of `bf16`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
 pub(crate) struct Scales([u16; COLUMNS]);
 
 /// Eight bits: -127 to 127.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
 pub(crate) struct Eight([[i8; 32]; VECTORS]);
 
 /// Four bits: -8 to 7, as 0 to 15. The lower halves of a vector are four
 /// inputs of the first half of the block, the upper ones of the second.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
 pub(crate) struct Four([[u8; 32]; VECTORS / 2]);
 
 /// A way to keep one block of eight columns.
-pub(crate) trait Tile: Copy + Debug + Send + Sync {
+pub(crate) trait Tile: AnyBitPattern + NoUninit + Debug + Send + Sync {
     /// Quantises `weight(input, column)`.
     fn pack(weight: impl Fn(usize, usize) -> f32) -> (Self, Scales);
 
