@@ -114,7 +114,9 @@ def table(rounds):
     """Medians, and ratios with their least and most."""
 
     def ratio(what, name, other):
-        ratios = [one[name][what] / one[other][what] for one in rounds]
+        ratios = [one[name][what] / one[other][what] for one in rounds if one[other][what]]
+        if not ratios:
+            return "–"
         return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
     print("| | prompt, tokens/s | answer, tokens/s |\n|---|--:|--:|")
