@@ -5,6 +5,7 @@ mod available;
 use burn::tensor::DType;
 
 use super::LoadError;
+use super::weights::fills_blocks;
 use crate::checkpoint::{Dtype, ModelConfig, Tensors};
 use crate::device::Placement;
 use crate::settings::{ModelSettings, Quantization};
@@ -47,8 +48,7 @@ impl Budget {
         let size = dtype.size() as u64;
         let widths = Widths { tensors, quantization: settings.quantization, dtype, host: placement.host };
         let specs = config.tensors();
-        let bytes = |name: &str, elements: u64, matrix: bool| elements * widths.half_bits(name, matrix) / 16;
-        let parts = specs.iter().map(|spec| bytes(&spec.name, spec.elements(), spec.shape.len() > 1));
+        let parts = specs.iter().map(|spec| spec.elements() * widths.half_bits(&spec.name, &spec.shape) / 16);
         let weight_bytes = parts.clone().sum();
         let (slots, length) = (settings.max_concurrent as u64, settings.context_length as u64);
         let layer_cache = slots * length * (config.kv_heads * config.head_dim) as u64 * size;
@@ -100,10 +100,13 @@ impl Budget {
 impl Widths<'_> {
     /// Halves of bits of one weight, with its share of a block's scale: one of
     /// 16 bits for 32 weights on the CPU, of 32 bits on a device.
-    fn half_bits(&self, name: &str, matrix: bool) -> u64 {
+    fn half_bits(&self, name: &str, shape: &[usize]) -> u64 {
         let plain = self.dtype.size() as u64 * 16;
+        let inputs = shape.get(1);
+        let matrix = inputs.is_some();
         // A table of embeddings is looked up in: a device keeps it as it is.
-        let quantised = matrix && (self.host || !name.contains("embed_tokens"));
+        let on_device = !name.contains("embed_tokens") && inputs.is_some_and(|inputs| fills_blocks(*inputs));
+        let quantised = matrix && (self.host || on_device);
         let scale = if self.host { 1 } else { 2 };
         match self.quantization {
             Quantization::Q8 if quantised => 16 + scale,

@@ -22,6 +22,15 @@ use crate::kernels::{
 use crate::model::{Embedding, Linear, Matrix, RmsNorm};
 use crate::settings::Quantization;
 
+/// Inputs that share a scale on a device.
+const DEVICE_BLOCK: u8 = 32;
+
+/// Whether a device can quantise a matrix of so many inputs, as those of real
+/// models are. Others it keeps as they are.
+pub(super) fn fills_blocks(inputs: usize) -> bool {
+    inputs.is_multiple_of(DEVICE_BLOCK.into())
+}
+
 /// Weights on their way.
 pub(super) struct Weights<'a> {
     pub(super) tensors: &'a Tensors,
@@ -88,7 +97,7 @@ impl Weights<'_> {
         if self.placement.host {
             return Ok(Matrix::Host(self.host_matrix(&rows, input, output, &names)));
         }
-        let Some(scheme) = scheme(self.quantization) else {
+        let Some(scheme) = scheme(self.quantization, input) else {
             let columns = self.tensor(transpose(&rows, output, input), [input, output]);
             return Ok(Matrix::Device(Box::new(columns)));
         };
@@ -130,14 +139,17 @@ impl Weights<'_> {
     }
 }
 
-/// How Burn quantises for a device: symmetric, in blocks of 32.
-fn scheme(quantization: Quantization) -> Option<QuantScheme> {
+/// How Burn quantises for a device: symmetric, in whole blocks.
+fn scheme(quantization: Quantization, inputs: usize) -> Option<QuantScheme> {
+    if !fills_blocks(inputs) {
+        return None;
+    }
     let value = match quantization {
         Quantization::None => return None,
         Quantization::Q8 => QuantValue::Q8S,
         Quantization::Q4 => QuantValue::Q4S,
     };
-    Some(QuantScheme::default().with_value(value).per_block([32], ScaleDtype::F32))
+    Some(QuantScheme::default().with_value(value).per_block([DEVICE_BLOCK], ScaleDtype::F32))
 }
 
 /// `[rows, columns] → [columns, rows]`, in squares that fit the cache.
