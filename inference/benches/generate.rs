@@ -1,10 +1,20 @@
 //! How fast a model answers: the whole engine, as the gateway uses it.
 //!
-//! Takes a checkpoint by `PORTCULLIS_BENCH_MODEL` (the built-in one without)
-//! and prints one line of JSON for each number of conversations at once:
-//! tokens per second of prompts and of answers. The first line has what bounds
-//! them on a CPU: how fast memory is read, and how large the weights are. Other
-//! engines are measured beside it by `compare.py`.
+//! Prints one line of JSON for each number of conversations at once: tokens per
+//! second of prompts and of answers. The first line has what bounds them on a
+//! CPU: how fast memory is read, and how large the weights are. Other engines
+//! are measured beside it by `compare.py`.
+//!
+//! | variable | what it is | default |
+//! |---|---|---|
+//! | `PORTCULLIS_BENCH_MODEL` | a checkpoint's directory | the built-in model |
+//! | `PORTCULLIS_BENCH_DEVICE` | `cpu`, `gpu`, `auto`, or a part of an adapter's name | `cpu` |
+//! | `PORTCULLIS_BENCH_QUANTIZE` | `none`, `q8`, `q4` | `none` |
+//! | `PORTCULLIS_BENCH_BATCHES` | numbers of conversations at once | `1,4,8` |
+//! | `PORTCULLIS_BENCH_PROMPT` | words of a prompt | 128 |
+//! | `PORTCULLIS_BENCH_TOKENS` | tokens of an answer | 64 |
+//! | `PORTCULLIS_BENCH_ROUNDS` | how often all of it is measured | 3 |
+//! | `RAYON_NUM_THREADS` | threads | one for each processor |
 
 #![allow(clippy::disallowed_methods, reason = "a bench is told by the environment what to measure")]
 
