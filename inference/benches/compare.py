@@ -57,7 +57,9 @@ def set_up(shape, kinds):
         out = WORK / f"{shape}.{kind}.gguf"
         if not out.exists():
             write = f"{script}checkpoint.write_gguf(folder, pathlib.Path(sys.argv[3]), sys.argv[4])"
-            run(PYTHON, "-c", write, HERE / "compare", folder, out, kind)
+            part = out.with_suffix(".part")
+            run(PYTHON, "-c", write, HERE / "compare", folder, part, kind)
+            part.rename(out)
     return folder, ours
 
 

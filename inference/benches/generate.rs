@@ -33,8 +33,18 @@ use portcullis_inference::settings::{DeviceChoice, ModelSettings, Quantization, 
 struct Timing {
     prompt_tokens: usize,
     completion_tokens: usize,
-    first: Duration,
-    last: Duration,
+    /// When its text came, piece by piece.
+    pieces: Vec<Duration>,
+}
+
+impl Timing {
+    fn first(&self) -> Duration {
+        self.pieces.first().copied().unwrap_or_default()
+    }
+
+    fn last(&self) -> Duration {
+        self.pieces.last().copied().unwrap_or_default()
+    }
 }
 
 fn main() {
@@ -70,7 +80,9 @@ fn main() {
     match runtime.block_on(engine.loaded()) {
         State::Ready(description) => {
             eprintln!("{description:?}");
-            let read = memory(number("RAYON_NUM_THREADS", 1), if quick { 1 << 20 } else { 512 << 20 });
+            let threads = thread::available_parallelism().map_or(1, usize::from);
+            let threads = Some(number("RAYON_NUM_THREADS", 0)).filter(|threads| *threads > 0).unwrap_or(threads);
+            let read = memory(threads, if quick { 1 << 20 } else { 512 << 20 });
             let line = serde_json::json!({
                 "engine": "memory",
                 "bytes_per_second": read,
@@ -145,19 +157,15 @@ fn request(round: usize, index: usize, words: usize, tokens: usize) -> ChatReque
 }
 
 async fn timing(mut stream: ChatStream, begun: Instant) -> Timing {
-    let mut first = None;
+    let mut pieces = Vec::new();
     loop {
         match stream.next().await.expect("the end is announced").expect("an answer") {
-            ChatEvent::Text(_) => {
-                first.get_or_insert_with(|| begun.elapsed());
-            }
+            ChatEvent::Text(_) => pieces.push(begun.elapsed()),
             ChatEvent::Finished { usage, .. } => {
-                let last = begun.elapsed();
                 return Timing {
                     prompt_tokens: usage.prompt_tokens - usage.cached_tokens,
                     completion_tokens: usage.completion_tokens,
-                    first: first.unwrap_or(last),
-                    last,
+                    pieces,
                 };
             }
         }
@@ -168,8 +176,16 @@ async fn timing(mut stream: ChatStream, begun: Instant) -> Timing {
 fn report(round: usize, batch: usize, timings: &[Timing]) {
     let prompt: usize = timings.iter().map(|timing| timing.prompt_tokens).sum();
     let made: usize = timings.iter().map(|timing| timing.completion_tokens).sum();
-    let first = timings.iter().map(|timing| timing.first).max().unwrap_or_default();
-    let last = timings.iter().map(|timing| timing.last).max().unwrap_or_default();
+    // While all answer: from the last one's first piece to the first one's last.
+    let first = timings.iter().map(Timing::first).max().unwrap_or_default();
+    let last = timings.iter().map(Timing::last).min().unwrap_or_default();
+    let together = |timing: &Timing| {
+        let within = timing.pieces.iter().filter(|piece| (first..=last).contains(*piece)).count();
+        // What came first was made before.
+        let share = within.saturating_sub(1) as f64 / timing.pieces.len().max(1) as f64;
+        timing.completion_tokens as f64 * share
+    };
+    let answered: f64 = timings.iter().map(together).sum();
     let line = serde_json::json!({
         "engine": "portcullis",
         "round": round,
@@ -177,8 +193,7 @@ fn report(round: usize, batch: usize, timings: &[Timing]) {
         "prompt_tokens": prompt,
         "prompt_tokens_per_second": prompt as f64 / first.as_secs_f64(),
         "completion_tokens": made,
-        "completion_tokens_per_second":
-            made.saturating_sub(batch) as f64 / last.saturating_sub(first).as_secs_f64().max(1e-9),
+        "completion_tokens_per_second": answered / last.saturating_sub(first).as_secs_f64().max(1e-9),
     });
     println!("{line}");
 }

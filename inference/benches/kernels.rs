@@ -47,9 +47,14 @@ fn kernels(criterion: &mut Criterion) {
 }
 
 fn memory(criterion: &mut Criterion, pool: &ThreadPool) {
-    let data = vec![1.0_f32; BEYOND_CACHES / size_of::<f32>()];
+    // In large pages, as weights are.
+    let mut data = memmap2::MmapMut::map_anon(BEYOND_CACHES).expect("memory");
+    #[cfg(target_os = "linux")]
+    let _ = data.advise(memmap2::Advice::HugePage);
+    data.fill(1);
+    let data: &[f32] = bytemuck::cast_slice(&data);
     let mut group = criterion.benchmark_group(format!("threads {}/memory", pool.current_num_threads()));
-    group.throughput(Throughput::Bytes(size_of_val(&*data) as u64));
+    group.throughput(Throughput::Bytes(size_of_val(data) as u64));
     group.bench_function("read", |bencher| {
         let part = data.len() / pool.current_num_threads();
         let read = || data.par_chunks(part).map(|part| Arch::new().dispatch(Sum(part))).sum::<f32>();

@@ -1,5 +1,5 @@
-//! Where a model runs. Besides this file, only the operations of the
-//! [CPU](crate::model) name a backend of Burn's.
+//! Where a model runs. Besides this file and its folder, only the operations of
+//! the [CPU](crate::model) name a backend of Burn's.
 
 #[cfg(feature = "gpu")]
 mod wgpu;

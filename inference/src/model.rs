@@ -17,11 +17,13 @@ mod mask;
 mod norm;
 mod rotary;
 
+use std::iter;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use self::attention::{Batch, Gathered, Run};
 use self::mask::Masks;
-use crate::engine::forward::{Forward, Step};
+use crate::engine::forward::{Forward, MOST_TOKENS, Step};
 #[cfg(feature = "cpu")]
 use crate::pool;
 
@@ -37,10 +39,6 @@ pub(crate) use self::rotary::Rotary;
 /// Lengths of the cache that a device is asked to look at are multiples of
 /// this, so that it meets few different shapes.
 const LENGTH_STEP: usize = 64;
-
-/// The longest piece of a prompt that is computed at once while warming up:
-/// as long as the engine makes them.
-const WARM_UP_ROWS: usize = 256;
 
 /// A loaded model with room for the sequences it works on.
 #[derive(Debug)]
@@ -72,14 +70,18 @@ impl Decoder {
         if self.on_host {
             return;
         }
-        for rows in (1..=WARM_UP_ROWS.min(self.context_length)).filter(|rows| rows.is_power_of_two()) {
-            for start in [0, self.context_length - rows] {
-                let _ = self.prefill(0, start, &vec![0; rows], true);
+        // Devices choose by length, too, rounded to powers of two.
+        let doubled = iter::successors(Some(LENGTH_STEP), |length| Some(length * 2));
+        let most = self.context_length;
+        let lengths: Vec<usize> = doubled.take_while(|length| *length < most).chain([most]).collect();
+        for rows in (1..=MOST_TOKENS.min(most)).filter(|rows| rows.is_power_of_two()) {
+            for length in lengths.iter().filter(|length| **length >= rows) {
+                let _ = self.prefill(0, length - rows, &vec![0; rows], true);
             }
         }
         let batches: Vec<usize> = (1..=self.slots).filter(|batch| self.bucket(*batch, self.slots) == *batch).collect();
         for batch in batches {
-            for position in [0, self.context_length / 2, self.context_length - 1] {
+            for position in lengths.iter().map(|length| length - 1) {
                 let steps: Vec<Step> = (0..batch).map(|slot| Step { slot, position, token: 0 }).collect();
                 let _ = self.decode(&steps);
             }
@@ -88,7 +90,7 @@ impl Decoder {
 
     /// How many rows are computed where `rows` are wanted and there may be
     /// `most`. A device compiles and chooses its kernels by shape: it meets
-    /// powers of two only.
+    /// powers of two, and others only where there is no room for one.
     fn bucket(&self, rows: usize, most: usize) -> usize {
         if self.on_host { rows } else { rows.next_power_of_two().min(most) }
     }

@@ -158,21 +158,22 @@ impl Decoder {
         match &door {
             Door::RestTools => rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?),
             Door::RestInvoke => {
-                let message = rest::call(&self.body(&arrival, body).await?)?;
+                let message = rest::call(&self.json_body(&arrival, body).await?)?;
                 rest::invoked(self.plain(arrival, message, inner).await?)
             }
             Door::Models => self.models(arrival, inner).await,
             Door::Model(name) => self.model(name, arrival, inner).await,
             Door::ChatCompletions => self.complete(arrival, body, inner).await,
-            _ => {
-                let message = self.body(&arrival, body).await?;
+            Door::Mcp | Door::Server(_) => {
+                let message = self.json_body(&arrival, body).await?;
                 Ok(self.message(arrival, message, inner).await)
             }
+            Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),
         }
     }
 
     /// The body of a request, which must be JSON.
-    async fn body<B>(&self, arrival: &Arrival, body: B) -> Result<Bytes, Rejection>
+    async fn json_body<B>(&self, arrival: &Arrival, body: B) -> Result<Bytes, Rejection>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Prompt tokens that are computed at once, at most.
-pub(super) const MOST: usize = 256;
+pub(super) use super::forward::MOST_TOKENS as MOST;
+
 /// No fewer: smaller pieces waste what a device can do at once.
 const FEWEST: usize = 32;
 /// How long those who already read their answers may be kept waiting.

@@ -1,5 +1,8 @@
 //! The model as the engine sees it: slots of cache, and logits.
 
+/// Tokens of a prompt that are computed at once, at most.
+pub(crate) const MOST_TOKENS: usize = 256;
+
 /// One token to compute for the sequence in one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {

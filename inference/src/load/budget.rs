@@ -8,10 +8,8 @@ use super::LoadError;
 use super::weights::fills_blocks;
 use crate::checkpoint::{Dtype, ModelConfig, Tensors};
 use crate::device::Placement;
+use crate::engine::forward::MOST_TOKENS;
 use crate::settings::{ModelSettings, Quantization};
-
-/// Rows that are computed at once at most.
-const ROWS: u64 = 256;
 
 /// What the program, tokenizer and queues take besides.
 const PROGRAM_BYTES: u64 = 64 << 20;
@@ -58,12 +56,19 @@ impl Budget {
         let vocabulary = config.vocab_size as u64;
         let read = (vocabulary * hidden).max(2 * inner * hidden) * 4 * if placement.host { 1 } else { 3 };
         let group = (config.heads / config.kv_heads) as u64;
-        let activations = ROWS * (2 * inner + 4 * hidden) * 4 + slots * vocabulary * 8 + group * ROWS * length * 4;
+        let rows = MOST_TOKENS as u64;
+        let activations = rows * (2 * inner + 4 * hidden) * 4 + slots * vocabulary * 8 + group * rows * length * 4;
         Self {
             weight_bytes,
             cache_bytes: 2 * config.layers as u64 * layer_cache,
             working_bytes: read + activations + PROGRAM_BYTES,
-            largest_bytes: parts.max().unwrap_or(0).max(layer_cache),
+            // A device has parts that are computed at once in one piece, and whole
+            // before it quantises them.
+            largest_bytes: layer_cache.max(if placement.host {
+                parts.max().unwrap_or(0)
+            } else {
+                (vocabulary * hidden).max(2 * inner * hidden) * size
+            }),
         }
     }
 

@@ -45,7 +45,7 @@ impl Decoder {
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
-        let mut asked = Asked::read(&self.body(&arrival, body).await?)?;
+        let mut asked = Asked::read(&self.json_body(&arrival, body).await?)?;
         // What is answered, the body says; clients accept JSON and mean both.
         arrival.accepts = Accepts { json: true, stream: asked.streams };
         let tool = if self.backends.has_model(&asked.model) { asked.model.clone() } else { NO_MODEL.to_owned() };

@@ -76,9 +76,8 @@ pub(super) struct Asked {
 // === impl Kind ===
 
 impl Kind {
-    /// What the tool does not take is said here, under the name that the client
-    /// knows.
-    fn missed(self, value: &Value) -> Option<String> {
+    /// What a value must be and is not.
+    fn unmet(self, value: &Value) -> Option<String> {
         let is_whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
         let within = |least: f64, most: f64| value.as_f64().is_some_and(|number| (least..=most).contains(&number));
         let within_whole = |(least, most): Whole| is_whole && within(least as f64, most as f64);
@@ -135,7 +134,8 @@ impl Asked {
         }
         for (name, argument, kind) in RENAMED {
             let Some(value) = members.remove(name).filter(|value| !means_nothing(name, value)) else { continue };
-            if let Some(what) = kind.missed(&value) {
+            // Said under the name that the client knows.
+            if let Some(what) = kind.unmet(&value) {
                 asked.refuse(wrong(name, &format!("must be {what}")));
             }
             asked.argue(name, argument, if matches!(kind, Kind::Seed) { folded(value) } else { value });
