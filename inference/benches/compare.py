@@ -50,15 +50,14 @@ def set_up(shape, kinds):
     messages = [json.loads(line) for line in built.splitlines()]
     ours = next(m["executable"] for m in messages if m.get("target", {}).get("name") == "generate" and m.get("executable"))
     folder = WORK / shape
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import checkpoint, pathlib; folder = pathlib.Path(sys.argv[2])\n"
+    checkpoint = HERE / "compare" / "checkpoint.py"
     if not (folder / "generation_config.json").exists():
-        run(PYTHON, "-c", f"{script}checkpoint.write(folder, sys.argv[3])", HERE / "compare", folder, shape)
+        run(PYTHON, checkpoint, folder, shape)
     for kind in kinds:
         out = WORK / f"{shape}.{kind}.gguf"
         if not out.exists():
-            write = f"{script}checkpoint.write_gguf(folder, pathlib.Path(sys.argv[3]), sys.argv[4])"
             part = out.with_suffix(".part")
-            run(PYTHON, "-c", write, HERE / "compare", folder, part, kind)
+            run(PYTHON, checkpoint, folder, part, kind)
             part.rename(out)
     return folder, ours
 

@@ -18,7 +18,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench is told by the environment what to measure")]
 
-use std::hint::black_box;
+mod memory;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +83,7 @@ fn main() {
             eprintln!("{description:?}");
             let threads = thread::available_parallelism().map_or(1, usize::from);
             let threads = Some(number("RAYON_NUM_THREADS", 0)).filter(|threads| *threads > 0).unwrap_or(threads);
-            let read = memory(threads, if quick { 1 << 20 } else { 512 << 20 });
+            let read = bandwidth(threads, if quick { 1 << 20 } else { 512 << 20 });
             let line = serde_json::json!({
                 "engine": "memory",
                 "bytes_per_second": read,
@@ -115,26 +116,14 @@ fn main() {
 /// Bytes per second that some threads read from large pages, the best of a few
 /// times.
 #[expect(clippy::cast_precision_loss, reason = "some hundred millions")]
-fn memory(threads: usize, bytes: usize) -> f64 {
-    let mut data = memmap2::MmapMut::map_anon(bytes).expect("memory");
-    #[cfg(target_os = "linux")]
-    let _ = data.advise(memmap2::Advice::HugePage);
-    data.fill(1);
-    let data: &[u64] = bytemuck::cast_slice(&data);
-    let read = |part: &[u64]| {
-        let mut sums = [0_u64; 32];
-        for chunk in part.as_chunks::<32>().0 {
-            for (sum, value) in sums.iter_mut().zip(chunk) {
-                *sum ^= value;
-            }
-        }
-        black_box(sums);
-    };
+fn bandwidth(threads: usize, bytes: usize) -> f64 {
+    let pages = memory::large_pages(bytes);
+    let data: &[u64] = bytemuck::cast_slice(&pages);
     let once = || {
         let begun = Instant::now();
         thread::scope(|scope| {
             for part in data.chunks(data.len().div_ceil(threads)) {
-                scope.spawn(move || read(part));
+                scope.spawn(|| memory::read(part));
             }
         });
         bytes as f64 / begun.elapsed().as_secs_f64()

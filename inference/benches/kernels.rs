@@ -5,12 +5,12 @@
 //! of 125 and 500 million parameters, several copies of each in turn, so that
 //! no cache holds them.
 
+mod memory;
+
 use std::array;
-use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pulp::{Arch, Simd, WithSimd};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -38,7 +38,7 @@ type Multiply = Box<dyn Fn(usize, &[f32], &mut [f32]) + Sync>;
 fn kernels(criterion: &mut Criterion) {
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
-        memory(criterion, &pool);
+        reading(criterion, &pool);
         for (inputs, outputs) in MATRICES {
             products(criterion, &pool, inputs, outputs);
         }
@@ -46,19 +46,14 @@ fn kernels(criterion: &mut Criterion) {
     }
 }
 
-fn memory(criterion: &mut Criterion, pool: &ThreadPool) {
-    // In large pages, as weights are.
-    let mut data = memmap2::MmapMut::map_anon(BEYOND_CACHES).expect("memory");
-    #[cfg(target_os = "linux")]
-    let _ = data.advise(memmap2::Advice::HugePage);
-    data.fill(1);
-    let data: &[f32] = bytemuck::cast_slice(&data);
+fn reading(criterion: &mut Criterion, pool: &ThreadPool) {
+    let pages = memory::large_pages(BEYOND_CACHES);
+    let data: &[u64] = bytemuck::cast_slice(&pages);
     let mut group = criterion.benchmark_group(format!("threads {}/memory", pool.current_num_threads()));
     group.throughput(Throughput::Bytes(size_of_val(data) as u64));
     group.bench_function("read", |bencher| {
         let part = data.len() / pool.current_num_threads();
-        let read = || data.par_chunks(part).map(|part| Arch::new().dispatch(Sum(part))).sum::<f32>();
-        pool.install(|| bencher.iter(|| black_box(read())));
+        pool.install(|| bencher.iter(|| data.par_chunks(part).for_each(memory::read)));
     });
     group.finish();
 }
@@ -126,24 +121,6 @@ fn attention(criterion: &mut Criterion, pool: &ThreadPool) {
         });
     }
     group.finish();
-}
-
-/// Adds up all numbers, in as many sums as it takes to wait for memory only.
-struct Sum<'a>(&'a [f32]);
-
-impl WithSimd for Sum<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let mut sums = [simd.splat_f32s(0.0); 8];
-        for vectors in S::as_simd_f32s(self.0).0.as_chunks::<8>().0 {
-            for i in 0..8 {
-                sums[i] = simd.add_f32s(sums[i], vectors[i]);
-            }
-        }
-        sums.into_iter().map(|sum| simd.reduce_sum_f32s(sum)).sum()
-    }
 }
 
 criterion_group! {

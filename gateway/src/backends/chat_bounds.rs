@@ -1,6 +1,8 @@
 //! Bounds of a conversation with a model: those of the tool, and of OpenAI's
 //! paths that lead to it.
 
+use serde_json::Value;
+
 /// An inclusive range of whole numbers.
 pub type Whole = (i64, i64);
 /// An inclusive range of numbers.
@@ -26,6 +28,13 @@ pub const SEED: Whole = (-((1 << 53) - 1), (1 << 53) - 1);
 pub const STOPS: Whole = (0, 16);
 /// Characters of each of them.
 pub const STOP_CHARS: Whole = (1, 256);
+
+/// The whole number that a value is: `3.0` is as whole as `3`, in JSON Schema
+/// too.
+pub fn whole(value: &Value) -> Option<i64> {
+    let whole_in = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+    value.as_i64().or_else(|| whole_in(value.as_f64()?))
+}
 
 /// Whether so many are within a range.
 pub fn holds(count: usize, (least, most): Whole) -> bool {

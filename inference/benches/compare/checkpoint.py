@@ -1,6 +1,11 @@
-"""Writes a random Llama checkpoint in the Hugging Face format, and the same weights for llama.cpp."""
+"""Writes a random Llama checkpoint in the Hugging Face format, or the same weights for llama.cpp.
+
+    checkpoint.py FOLDER SHAPE
+    checkpoint.py FOLDER OUT.gguf KIND
+"""
 
 import json
+import sys
 from pathlib import Path
 
 import gguf
@@ -120,3 +125,10 @@ def write_gguf(folder: Path, out: Path, kind: str):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        write(Path(sys.argv[1]), sys.argv[2])
+    else:
+        write_gguf(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

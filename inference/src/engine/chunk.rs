@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub(super) use super::forward::MOST_TOKENS as MOST;
+use super::forward::MOST_TOKENS;
 
 /// No fewer: smaller pieces waste what a device can do at once.
 const FEWEST: usize = 32;
@@ -29,10 +29,10 @@ impl Chunk {
         match self.time {
             Some(time) if others_wait => {
                 let fit = HICCUP.as_nanos() / time.as_nanos().max(1);
-                let fit = usize::try_from(fit).unwrap_or(MOST).clamp(FEWEST, MOST);
+                let fit = usize::try_from(fit).unwrap_or(MOST_TOKENS).clamp(FEWEST, MOST_TOKENS);
                 1 << fit.ilog2()
             }
-            _ => MOST,
+            _ => MOST_TOKENS,
         }
     }
 
@@ -50,9 +50,9 @@ impl Chunk {
 ///
 /// How a prompt is cut shows in the last bits of its logits, and so may change
 /// what is drawn from them. Where that must come out the same again it is
-/// `steady`: cut every [`MOST`] tokens, whatever the others wait for.
+/// `steady`: cut every [`MOST_TOKENS`] tokens, whatever the others wait for.
 pub(super) fn piece(rest: usize, left: usize, steady: bool) -> usize {
-    rest.min(if steady { MOST } else { left })
+    rest.min(if steady { MOST_TOKENS } else { left })
 }
 
 #[cfg(test)]
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn a_slow_device_takes_smaller_pieces_while_others_wait() {
         let mut chunk = Chunk::default();
-        assert_eq!((chunk.tokens(true), chunk.tokens(false)), (MOST, MOST));
+        assert_eq!((chunk.tokens(true), chunk.tokens(false)), (MOST_TOKENS, MOST_TOKENS));
         chunk.took(256, Duration::from_millis(512));
-        assert_eq!((chunk.tokens(true), chunk.tokens(false)), (64, MOST));
+        assert_eq!((chunk.tokens(true), chunk.tokens(false)), (64, MOST_TOKENS));
         for _ in 0..20 {
             chunk.took(64, Duration::from_secs(64));
         }
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn a_steady_prompt_is_cut_at_the_same_places_always() {
-        for left in [FEWEST, 100, MOST] {
-            assert_eq!((piece(600, left, true), piece(600, left, false)), (MOST, left));
+        for left in [FEWEST, 100, MOST_TOKENS] {
+            assert_eq!((piece(600, left, true), piece(600, left, false)), (MOST_TOKENS, left));
             assert_eq!((piece(20, left, true), piece(20, left, false)), (20, 20));
         }
     }
@@ -83,10 +83,10 @@ mod tests {
     fn a_fast_device_takes_whole_pieces() {
         let mut chunk = Chunk::default();
         chunk.took(256, Duration::ZERO);
-        assert_eq!(chunk.tokens(true), MOST);
+        assert_eq!(chunk.tokens(true), MOST_TOKENS);
         // Too small to tell anything.
         chunk.took(1, Duration::from_secs(1));
         chunk.took(0, Duration::from_secs(1));
-        assert_eq!(chunk.tokens(true), MOST);
+        assert_eq!(chunk.tokens(true), MOST_TOKENS);
     }
 }

@@ -108,15 +108,14 @@ impl Widths<'_> {
     fn half_bits(&self, name: &str, shape: &[usize]) -> u64 {
         let plain = self.dtype.size() as u64 * 16;
         let inputs = shape.get(1);
-        let matrix = inputs.is_some();
         // A table of embeddings is looked up in: a device keeps it as it is.
-        let on_device = !name.contains("embed_tokens") && inputs.is_some_and(|inputs| fills_blocks(*inputs));
-        let quantised = matrix && (self.host || on_device);
+        let on_device = |inputs: usize| !name.contains("embed_tokens") && fills_blocks(inputs);
+        let quantised = inputs.is_some_and(|inputs| self.host || on_device(*inputs));
         let scale = if self.host { 1 } else { 2 };
         match self.quantization {
             Quantization::Q8 if quantised => 16 + scale,
             Quantization::Q4 if quantised => 8 + scale,
-            _ if matrix && self.host && self.tensors.dtype(name) == Some(Dtype::BF16) => 32,
+            _ if inputs.is_some() && self.host && self.tensors.dtype(name) == Some(Dtype::BF16) => 32,
             _ => plain,
         }
     }

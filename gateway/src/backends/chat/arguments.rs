@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::backends::chat_bounds::{
     MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, SEED, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole,
-    holds,
+    holds, whole,
 };
 
 /// Reads the arguments of a call.
@@ -55,8 +55,7 @@ impl Arguments {
 
     fn whole(&mut self, name: &str, (least, most): Whole) -> Result<Option<i64>, String> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = value.as_i64().or_else(|| whole_in(value.as_f64()?));
-        let number = number.filter(|number| (least..=most).contains(number));
+        let number = whole(&value).filter(|number| (least..=most).contains(number));
         number.map(Some).ok_or_else(|| said(name, &format!("must be a whole number from {least} to {most}")))
     }
 
@@ -71,11 +70,6 @@ impl Arguments {
     fn nothing_left(self) -> Result<(), String> {
         self.0.keys().next().map_or(Ok(()), |name| Err(unknown("", name)))
     }
-}
-
-/// `3.0` is as whole as `3`, in JSON Schema too.
-fn whole_in(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
 fn read_messages(value: Value) -> Result<Vec<Message>, String> {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::script::{Call, Script};
 use super::speech::Speech;
-use crate::engine::chunk;
-use crate::engine::forward::{Forward, Step};
+use crate::engine::forward::{Forward, MOST_TOKENS, Step};
 use crate::engine::load::{Load, Loaded, Progress};
 use crate::engine::state::Description;
 
@@ -116,7 +115,7 @@ impl Forward for Stub {
         self.script.call(Call::Prefill { slot, start, tokens: tokens.to_vec() });
         let cache = &mut self.caches[slot];
         assert!(start <= cache.len(), "it begins where the cache ends, or before");
-        assert!((1..=chunk::MOST).contains(&tokens.len()), "a chunk is neither empty nor too large");
+        assert!((1..=MOST_TOKENS).contains(&tokens.len()), "a chunk is neither empty nor too large");
         assert!(start + tokens.len() < self.context_length, "the context holds the prompt");
         assert!(!tokens.contains(&u32::from(BREAKS_PREFILL)), "as the prompt says");
         cache.truncate(start);

@@ -9,8 +9,8 @@ use portcullis_policies::parse_arguments;
 use serde_json::{Map, Value, json};
 
 use crate::backends::chat_bounds::{
-    MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, SEED, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole,
-    holds,
+    MAX_TOKENS, MESSAGES, MIN_P, REPETITION_PENALTY, Real, STOP_CHARS, STOPS, TEMPERATURE, TOP_K, TOP_P, Whole, holds,
+    whole,
 };
 use crate::rejection::Rejection;
 
@@ -78,21 +78,22 @@ pub(super) struct Asked {
 impl Kind {
     /// What a value must be and is not.
     fn unmet(self, value: &Value) -> Option<String> {
-        let is_whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
-        let within = |least: f64, most: f64| value.as_f64().is_some_and(|number| (least..=most).contains(&number));
-        let within_whole = |(least, most): Whole| is_whole && within(least as f64, most as f64);
-        match self {
-            Self::Whole(range) if !within_whole(range) => {
-                Some(format!("a whole number from {} to {}", range.0, range.1))
-            }
-            Self::Real((least, most)) if !within(least, most) => Some(format!("a number from {least} to {most}")),
-            Self::Seed if !(value.is_i64() || within_whole(SEED)) => Some("a whole number of 64 bits".to_owned()),
-            Self::Stop if !is_stop(value) => {
-                let (least, most) = STOP_CHARS;
-                Some(format!("a text of {least} to {most} characters, or up to {} of them", STOPS.1))
-            }
-            _ => None,
-        }
+        let (is_met, what) = match self {
+            Self::Whole((least, most)) => (
+                whole(value).is_some_and(|number| (least..=most).contains(&number)),
+                format!("a whole number from {least} to {most}"),
+            ),
+            Self::Real((least, most)) => (
+                value.as_f64().is_some_and(|number| (least..=most).contains(&number)),
+                format!("a number from {least} to {most}"),
+            ),
+            Self::Seed => (whole(value).is_some(), "a whole number of 64 bits".to_owned()),
+            Self::Stop => (
+                is_stop(value),
+                format!("a text of {} to {} characters, or up to {} of them", STOP_CHARS.0, STOP_CHARS.1, STOPS.1),
+            ),
+        };
+        (!is_met).then_some(what)
     }
 }
 
