@@ -1,18 +1,23 @@
 //! Whatever serves a tool: upstream MCP servers, and what lives in this process.
 
 pub mod answer;
+pub mod callee;
 #[cfg(feature = "chat")]
 pub mod chat;
 pub mod chat_bounds;
+pub mod item;
+pub mod offer;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod test_backend;
 pub mod tool;
 pub mod transport;
 pub mod upstream;
+pub mod uri;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,9 +25,12 @@ use foldhash::quality::RandomState;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::mcp::request::McpRequest;
+use crate::mcp::request::{ItemKind, McpRequest};
 use crate::rejection::{Rejection, UpstreamFailure};
 use answer::Answer;
+use callee::Callee;
+use item::ItemList;
+use offer::Offer;
 use tool::{Tool, ToolList, split_name};
 
 /// Something that has tools and runs them.
@@ -60,17 +68,43 @@ pub trait Backend: Send + Sync + fmt::Debug {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>>;
 
-    /// Runs a tool, no longer than its caller waits for it: see
+    /// What it offers, as last seen; asked for where it was never seen. `None`
+    /// if that is not known by the deadline.
+    fn offer(&self, _deadline: Instant) -> BoxFuture<'_, Option<Arc<Offer>>> {
+        Box::pin(ready(Some(Arc::new(Offer::tools()))))
+    }
+
+    /// Its prompts, resources or templates.
+    ///
+    /// # Errors
+    ///
+    /// If they are not known by the deadline.
+    fn items(&self, _kind: ItemKind, _deadline: Instant) -> BoxFuture<'_, Result<Arc<ItemList>, UpstreamFailure>> {
+        Box::pin(ready(Ok(Arc::default())))
+    }
+
+    /// The name at the backend of a prompt of this full name, looked for anew
+    /// where it is not known.
+    ///
+    /// # Errors
+    ///
+    /// If the backend's prompts are not known by the deadline.
+    fn find_prompt<'a>(
+        &'a self,
+        _full_name: &'a str,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Arc<str>>, UpstreamFailure>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    /// Calls, reads or completes something, no longer than its caller waits for it: see
     /// [`Cancellable`](crate::mcp::in_flight::Cancellable).
     ///
     /// # Errors
     ///
     /// If the call is refused, or fails before anything was answered.
-    fn call(
-        self: Arc<Self>,
-        request: Box<McpRequest>,
-        tool: Arc<Tool>,
-    ) -> BoxFuture<'static, Result<Answer, Rejection>>;
+    fn call(self: Arc<Self>, request: Box<McpRequest>, callee: Callee)
+    -> BoxFuture<'static, Result<Answer, Rejection>>;
 
     /// A client's session ended.
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()>;
@@ -89,6 +123,8 @@ pub struct Backends {
     /// In configured order.
     all: Vec<Arc<dyn Backend>>,
     by_name: HashMap<Arc<str>, Arc<dyn Backend>, RandomState>,
+    /// By what names them in [URIs](uri).
+    by_label: HashMap<String, Arc<dyn Backend>, RandomState>,
     separator: Arc<str>,
 }
 
@@ -99,7 +135,9 @@ impl Backends {
     #[must_use]
     pub fn new(all: Vec<Arc<dyn Backend>>, separator: Arc<str>) -> Self {
         let by_name = all.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
-        Self { all, by_name, separator }
+        let upstreams = all.iter().filter(|backend| backend.model_since().is_none());
+        let by_label = upstreams.map(|backend| (uri::label(backend.name()), Arc::clone(backend))).collect();
+        Self { all, by_name, by_label, separator }
     }
 
     /// All of them.
@@ -125,10 +163,16 @@ impl Backends {
         self.named(name).is_some_and(|backend| backend.model_since().is_some())
     }
 
-    /// The backend that a tool's full name points to: that before the first
-    /// separator, or one whose only tool it is.
+    /// The upstream that this [label](uri::label) names in URIs.
     #[must_use]
-    pub fn of_tool(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
+    pub fn labelled(&self, label: &str) -> Option<&Arc<dyn Backend>> {
+        self.by_label.get(label)
+    }
+
+    /// The backend that a full name of a tool or prompt points to: that before
+    /// the first separator, or one whose only tool it is.
+    #[must_use]
+    pub fn of_name(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
         let upstream = split_name(full_name, &self.separator).map_or(full_name, |(upstream, _)| upstream);
         self.named(upstream)
     }
@@ -136,7 +180,7 @@ impl Backends {
     /// A tool that is known without asking anybody, and who has it.
     #[must_use]
     pub fn known_tool(&self, full_name: &str) -> Option<(&Arc<dyn Backend>, Arc<Tool>)> {
-        let backend = self.of_tool(full_name)?;
+        let backend = self.of_name(full_name)?;
         Some((backend, backend.known_tools()?.get(full_name).cloned()?))
     }
 }

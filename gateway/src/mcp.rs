@@ -13,6 +13,7 @@ pub mod in_flight;
 pub mod json;
 pub mod meta;
 pub mod mirror;
+pub mod reference;
 pub mod request;
 pub mod scanner;
 pub mod session;

@@ -30,7 +30,11 @@ pub struct CallRecord {
     pub rpc_method: OnceLock<&'static str>,
     /// The tool, where it is one we know.
     pub tool: OnceLock<Arc<str>>,
-    /// The upstream that serves the tool.
+    /// The prompt that is asked for, by its full name.
+    pub prompt: OnceLock<Arc<str>>,
+    /// The resource that is read, by its public URI.
+    pub resource: OnceLock<Arc<str>>,
+    /// The upstream that serves it.
     pub upstream: OnceLock<Arc<str>>,
     /// What policy said.
     pub decision: OnceLock<Decision>,
@@ -53,6 +57,8 @@ impl CallRecord {
             principal: OnceLock::new(),
             rpc_method: OnceLock::new(),
             tool: OnceLock::new(),
+            prompt: OnceLock::new(),
+            resource: OnceLock::new(),
             upstream: OnceLock::new(),
             decision: OnceLock::new(),
             status: AtomicU8::new(UNSET),

@@ -83,6 +83,16 @@ pub enum Rejection {
         /// The name as the caller wrote it.
         tool: String,
     },
+    /// The prompt does not exist, or the caller may not have it.
+    UnknownPrompt {
+        /// The name as the caller wrote it.
+        prompt: String,
+    },
+    /// The resource does not exist, or the caller may not read it.
+    UnknownResource {
+        /// The URI as the caller wrote it.
+        uri: String,
+    },
     /// A member of a request in the form of OpenAI's is wrong, or asks for
     /// what is not served.
     BadParameter {
@@ -145,6 +155,8 @@ pub enum Rejection {
     CannotBridge {
         /// What is needed.
         detail: &'static str,
+        /// Whether a tool asked, whose model may read of it.
+        of_tool: bool,
     },
     /// We failed.
     Internal,

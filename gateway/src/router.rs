@@ -1,23 +1,30 @@
 //! Sends each request where it belongs: to the backend that serves the tool,
-//! or, for what concerns the gateway itself, nowhere further.
+//! prompt or resource, or, for what concerns the gateway itself, nowhere further.
 
 mod gateway;
+mod items;
 mod listing;
+mod offer;
 
 use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tower_service::Service;
 
 use crate::backends::answer::Answer;
+use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
 use crate::backends::{Backend, Backends};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::metrics::{CallStatus, Metrics};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, UpstreamFailure};
+
+/// How long a backend may keep a list, or the sum of all offers, waiting.
+const DEADLINE: Duration = Duration::from_secs(3);
 
 /// The innermost service.
 #[derive(Clone, Debug)]
@@ -42,16 +49,24 @@ impl Router {
                 let full_name = Arc::clone(tool);
                 let (backend, tool) = self.find(&request, &full_name).await?;
                 note(&request, &tool);
-                backend.call(request, tool).await
+                backend.call(request, Callee::Tool(tool)).await
             }
-            Operation::ListTools => listing::list(&self.backends, &request).await,
+            Operation::GetPrompt { prompt } | Operation::CompletePrompt { prompt } => {
+                let (backend, own) = items::prompt(&self.backends, &request, prompt).await?;
+                backend.call(request, Callee::Prompt(own)).await
+            }
+            Operation::ReadResource(uri) | Operation::CompleteResource(uri) => {
+                let (backend, own) = items::resource(&self.backends, &request, uri).await?;
+                backend.call(request, Callee::Resource(own)).await
+            }
+            Operation::List(kind) => listing::list(&self.backends, &request, *kind).await,
             Operation::ListModels => Ok(listing::models(&self.backends, &request)),
             Operation::Initialize => {
-                let answer = gateway::initialize(&self.sessions, &request)?;
+                let answer = gateway::initialize(&self.backends, &self.sessions, &request).await?;
                 self.metrics.sessions(self.sessions.len());
                 Ok(answer)
             }
-            Operation::Discover => Ok(gateway::discover(&request)),
+            Operation::Discover => Ok(gateway::discover(&self.backends, &request).await),
             Operation::Ping => Ok(Answer::result(request.id_text(), "{}")),
             Operation::Cancelled => {
                 if let (Some(session), Some(id)) = (&request.session, request.params.request_id) {
@@ -73,15 +88,19 @@ impl Router {
 
     /// Asks the backend for a tool that is not known.
     async fn find(&self, request: &McpRequest, full_name: &str) -> Result<(Arc<dyn Backend>, Arc<Tool>), Rejection> {
-        let backend = self.backends.of_tool(full_name).ok_or_else(|| unknown(request))?;
-        let found = backend.find(full_name, request.deadline).await.map_err(|failure| {
-            request.record.set_status(CallStatus::UpstreamError);
-            let _ = request.record.upstream.set(Arc::clone(backend.name()));
-            Rejection::Upstream(failure)
-        })?;
+        let backend = self.backends.of_name(full_name).ok_or_else(|| unknown(request))?;
+        let found = backend.find(full_name, request.deadline).await;
+        let found = found.map_err(|failure| failed(request, backend, failure))?;
         let tool = found.ok_or_else(|| unknown(request))?;
         Ok((Arc::clone(backend), tool))
     }
+}
+
+/// Notes that a backend could not be asked for what it has.
+fn failed(request: &McpRequest, backend: &Arc<dyn Backend>, failure: UpstreamFailure) -> Rejection {
+    request.record.set_status(CallStatus::UpstreamError);
+    let _ = request.record.upstream.set(Arc::clone(backend.name()));
+    Rejection::Upstream(failure)
 }
 
 /// Writes down which tool is called, if that was not known before.
@@ -113,7 +132,7 @@ impl Service<Box<McpRequest>> for Router {
             // Nothing is to be waited for before the backend.
             Some((backend, tool)) => {
                 note(&request, &tool);
-                Arc::clone(backend).call(request, tool)
+                Arc::clone(backend).call(request, Callee::Tool(tool))
             }
             None => Box::pin(self.clone().route(request)),
         }

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod built_in_default;
+mod catalogue;
 mod chat;
 mod commands;
 mod configuration;

@@ -150,7 +150,7 @@ impl Client {
         if let Some(method) = body["method"].as_str() {
             request.headers.set("Mcp-Method", method);
         }
-        if let Some(name) = body["params"]["name"].as_str() {
+        if let Some(name) = body["params"]["name"].as_str().or(body["params"]["uri"].as_str()) {
             request.headers.set("Mcp-Name", name);
         }
         request

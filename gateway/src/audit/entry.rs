@@ -65,6 +65,8 @@ impl AuditEntry {
         }
         text(out, "method", record.rpc_method.get().copied());
         text(out, "tool", record.tool.get().map(AsRef::as_ref));
+        text(out, "prompt", record.prompt.get().map(AsRef::as_ref));
+        text(out, "resource", record.resource.get().map(AsRef::as_ref));
         text(out, "upstream", record.upstream.get().map(AsRef::as_ref));
         if let Some(decision) = record.decision.get() {
             write!(out, ",\"decision\":{{\"outcome\":\"{}\"", decision.outcome).expect("writing to memory succeeds");

@@ -33,6 +33,7 @@ use self::reports::Reports;
 use self::voice::Voice;
 use super::Backend;
 use super::answer::Answer;
+use super::callee::Callee;
 use super::settings::ModelSettings;
 use super::tool::{Tool, ToolList};
 use crate::mcp::request::McpRequest;
@@ -214,11 +215,7 @@ impl Backend for Chat {
         Box::pin(async { Ok(self.tools.get(full_name).cloned()) })
     }
 
-    fn call(
-        self: Arc<Self>,
-        request: Box<McpRequest>,
-        _tool: Arc<Tool>,
-    ) -> BoxFuture<'static, Result<Answer, Rejection>> {
+    fn call(self: Arc<Self>, request: Box<McpRequest>, _tool: Callee) -> BoxFuture<'static, Result<Answer, Rejection>> {
         Box::pin(self.converse(request))
     }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Backend;
 use super::answer::Answer;
+use super::callee::Callee;
 use super::settings::ToolSelection;
 use super::tool::{Tool, ToolList, ToolNaming};
 use crate::mcp::request::McpRequest;
@@ -122,9 +123,9 @@ impl Backend for TestBackend {
     fn call(
         self: Arc<Self>,
         request: Box<McpRequest>,
-        tool: Arc<Tool>,
+        callee: Callee,
     ) -> BoxFuture<'static, Result<Answer, Rejection>> {
-        self.called.lock().unwrap().push(tool.upstream_name.clone());
+        self.called.lock().unwrap().push(callee.quoted().into_owned());
         request.record.set_status(CallStatus::Success);
         Box::pin(async move { (self.answer)(&request) })
     }

@@ -8,10 +8,12 @@
 mod asked;
 mod calling;
 mod catalog;
+mod catalogs;
 mod circuit;
 mod handshake;
 mod link;
 mod links;
+mod listing;
 mod relay;
 mod sent;
 mod single_flight;
@@ -25,14 +27,20 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use self::catalog::Catalog;
+use self::catalogs::Catalogs;
 use self::circuit::Circuit;
 use self::links::Links;
+use self::listing::Listing;
 use super::Backend;
 use super::answer::Answer;
+use super::callee::Callee;
+use super::item::ItemList;
+use super::offer::Offer;
 use super::settings::UpstreamSettings;
 use super::tool::{Tool, ToolList, ToolNaming};
 use super::transport::{Transport, TransportError};
-use crate::mcp::request::McpRequest;
+use super::uri;
+use crate::mcp::request::{ItemKind, McpRequest};
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
 
@@ -46,10 +54,12 @@ pub struct Upstream {
 #[derive(Debug)]
 struct Shared {
     settings: UpstreamSettings,
+    /// What names the upstream in URIs.
+    label: String,
     transport: Arc<dyn Transport>,
     links: Links,
     circuit: Circuit,
-    catalog: Catalog,
+    catalogs: Catalogs,
     metrics: Arc<Metrics>,
     /// Whether no new calls come.
     retired: AtomicBool,
@@ -78,7 +88,8 @@ impl Upstream {
         let shared = Arc::new(Shared {
             links: Links::new(Arc::clone(&transport)),
             circuit: Circuit::new(settings.retry),
-            catalog: Catalog::new(naming),
+            catalogs: Catalogs::new(naming, &settings.name, separator),
+            label: uri::label(&settings.name),
             settings,
             transport,
             metrics,
@@ -101,15 +112,52 @@ impl Backend for Upstream {
     }
 
     fn known_tools(&self) -> Option<Arc<ToolList>> {
-        self.shared.catalog.known()
+        self.shared.catalogs.tools.known()
     }
 
     fn tools(&self, deadline: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
         Box::pin(async move {
             let shared = &self.shared;
             shared.circuit.check().map_err(|_| shared.failure_of(UpstreamFailureKind::Unreachable))?;
-            let list = shared.catalog.fresh(shared.transport.as_ref(), &shared.links, deadline).await;
+            let list = shared.catalogs.tools.fresh(shared.transport.as_ref(), &shared.links, deadline).await;
             list.map_err(|error| shared.failure(&error))
+        })
+    }
+
+    fn offer(&self, deadline: Instant) -> BoxFuture<'_, Option<Arc<Offer>>> {
+        Box::pin(async move {
+            let links = &self.shared.links;
+            if let Some(offer) = links.offer() {
+                return Some(offer);
+            }
+            self.shared.circuit.check().ok()?;
+            Some(Arc::clone(&links.own(deadline).await.ok()?.offer))
+        })
+    }
+
+    fn items(&self, kind: ItemKind, deadline: Instant) -> BoxFuture<'_, Result<Arc<ItemList>, UpstreamFailure>> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            let Some(catalog) = shared.catalogs.of(kind) else { return Ok(Arc::default()) };
+            shared.circuit.check().map_err(|_| shared.failure_of(UpstreamFailureKind::Unreachable))?;
+            let list = catalog.fresh(shared.transport.as_ref(), &shared.links, deadline).await;
+            list.map_err(|error| shared.failure(&error))
+        })
+    }
+
+    fn find_prompt<'a>(
+        &'a self,
+        full_name: &'a str,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Option<Arc<str>>, UpstreamFailure>> {
+        Box::pin(async move {
+            let prompts = &self.shared.catalogs.prompts;
+            let known = prompts.known().and_then(|list| list.get(full_name).cloned());
+            let found = match known {
+                Some(item) => Some(item),
+                None => self.shared.search(prompts, deadline).await?.get(full_name).cloned(),
+            };
+            Ok(found.map(|item| Arc::clone(item.name.own())))
         })
     }
 
@@ -119,7 +167,7 @@ impl Backend for Upstream {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
         Box::pin(async move {
-            let list = self.shared.search(deadline).await?;
+            let list = self.shared.search(&self.shared.catalogs.tools, deadline).await?;
             Ok(list.get(full_name).cloned())
         })
     }
@@ -127,9 +175,9 @@ impl Backend for Upstream {
     fn call(
         self: Arc<Self>,
         request: Box<McpRequest>,
-        tool: Arc<Tool>,
+        callee: Callee,
     ) -> BoxFuture<'static, Result<Answer, Rejection>> {
-        Box::pin(Arc::clone(&self.shared).call(request, tool))
+        Box::pin(Arc::clone(&self.shared).call(request, callee))
     }
 
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()> {
@@ -153,8 +201,12 @@ impl Backend for Upstream {
 // === impl Shared ===
 
 impl Shared {
-    /// Looks for tools that are not on the list, waiting out short outages.
-    async fn search(&self, deadline: Instant) -> Result<Arc<ToolList>, UpstreamFailure> {
+    /// Looks for what is not on a list, waiting out short outages.
+    async fn search<L: Listing>(
+        &self,
+        catalog: &Catalog<L>,
+        deadline: Instant,
+    ) -> Result<Arc<L::List>, UpstreamFailure> {
         let deadline = deadline.min(Instant::now() + self.settings.timeout);
         let mut attempts = 0;
         loop {
@@ -162,7 +214,7 @@ impl Shared {
                 self.metrics.upstream_request(&self.settings.name, "circuit_open");
                 self.failure_of(UpstreamFailureKind::Unreachable)
             })?;
-            let error = match self.catalog.searched(self.transport.as_ref(), &self.links, deadline).await {
+            let error = match catalog.searched(self.transport.as_ref(), &self.links, deadline).await {
                 Ok(list) => return Ok(list),
                 Err(error) => error,
             };

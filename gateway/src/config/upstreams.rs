@@ -13,6 +13,7 @@ use super::listening::positive;
 use super::place::Place;
 use super::transport::transport;
 use crate::backends::settings::{RetrySettings, ToolSelection, UpstreamSettings};
+use crate::backends::uri::label;
 
 /// Longest name of an upstream, in characters.
 const MAX_NAME: usize = 32;
@@ -29,13 +30,18 @@ pub(super) fn upstreams(check: &mut Check<'_>, file: &ConfigFile) -> (Vec<Upstre
         );
     }
     let sections = [("upstreams", &file.upstreams), ("mcpServers", &file.mcp_servers)];
-    let (mut settings, mut limits, mut names) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut settings, mut limits, mut names, mut labels) = (Vec::new(), Vec::new(), HashSet::new(), HashSet::new());
     for (section, entries) in sections {
         for (name, entry) in entries.iter() {
             let place = Place::root(section).key(name);
             check_name(check, &place, name, separator);
             if !names.insert(name) {
                 check.fault(&place, format!("`{name}` stands under `upstreams` already"));
+            } else if !labels.insert(label(name)) {
+                check.fault(
+                    &place,
+                    format!("`{name}` and another upstream differ in case alone, which URIs do not know"),
+                );
             }
             // What is switched off may be incomplete: its program need not be
             // installed, nor its secrets be there.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::json::MAX_DEPTH;
 use super::meta::Meta;
+use super::reference::{Doubtful, Reference};
 use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
@@ -35,8 +36,8 @@ pub enum Kind<'a> {
 /// What the gateway reads of a request's `params`, whatever the method.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
-    /// Whether `params` is there and an object.
-    pub is_object: bool,
+    /// Where `params` stands, where it is an object.
+    pub span: Option<Span>,
     /// `name`: the tool or prompt. Decoded.
     pub name: Option<Named>,
     /// `arguments`, where it is an object.
@@ -57,6 +58,17 @@ pub struct Params {
     pub cursor: Option<Span>,
     /// `requestId` of `notifications/cancelled`.
     pub request_id: Option<Span>,
+    /// What few requests have.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// The members of `params` that tool calls do not have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rare {
+    /// `uri`: the resource. Decoded.
+    pub uri: Option<Named>,
+    /// `ref` of `completion/complete`.
+    pub reference: Option<Reference>,
 }
 
 /// A name and where it stands.
@@ -131,8 +143,18 @@ fn not_json(fault: Fault, scanner: &Scanner<'_>) -> EnvelopeError {
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The members of `params` that are read.
-const KNOWN: [&str; 8] =
-    ["name", "arguments", "_meta", "protocolVersion", "capabilities", "clientInfo", "cursor", "requestId"];
+const KNOWN: [&str; 10] = [
+    "name",
+    "arguments",
+    "_meta",
+    "protocolVersion",
+    "capabilities",
+    "clientInfo",
+    "cursor",
+    "requestId",
+    "uri",
+    "ref",
+];
 
 #[derive(Default)]
 struct RawEnvelope<'a> {
@@ -223,6 +245,35 @@ impl<'a> RawEnvelope<'a> {
     }
 }
 
+// === impl Params ===
+
+impl Params {
+    /// `uri`: the resource.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Named> {
+        self.rare.as_ref()?.uri.as_ref()
+    }
+
+    /// `ref` of `completion/complete`.
+    #[must_use]
+    pub fn reference(&self) -> Option<&Reference> {
+        self.rare.as_ref()?.reference.as_ref()
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+// === impl Named ===
+
+impl Named {
+    /// The string `value` of `message`; `None` where it is none.
+    pub(super) fn read(value: &str, message: &str) -> Option<Self> {
+        string(value).map(|text| Self { text: text.into(), span: Span::of(value, message) })
+    }
+}
+
 // === impl RawParams ===
 
 impl RawParams {
@@ -232,8 +283,9 @@ impl RawParams {
             self.is_malformed = scanner.value()? != "null";
             return Ok(());
         }
-        self.params.is_object = true;
-        scanner.object(|scanner, key| self.member(&key, scanner, text)).map(drop)
+        let object = scanner.object(|scanner, key| self.member(&key, scanner, text))?;
+        self.params.span = Some(Span::of(object, text));
+        Ok(())
     }
 
     fn member(&mut self, key: &str, scanner: &mut Scanner<'_>, text: &str) -> Result<(), Fault> {
@@ -242,8 +294,7 @@ impl RawParams {
         let params = &mut self.params;
         let index = match key {
             "name" => {
-                let value = scanner.value()?;
-                params.name = string(value).map(|text| Named { text: text.into(), span: span(value) });
+                params.name = Named::read(scanner.value()?, text);
                 0
             }
             "arguments" => {
@@ -277,6 +328,17 @@ impl RawParams {
                 params.request_id = Some(span(scanner.value()?));
                 7
             }
+            "uri" => {
+                params.rare().uri = Named::read(scanner.value()?, text);
+                8
+            }
+            "ref" => {
+                let (reference, fault) = Reference::read(scanner, text)?;
+                params.rare().reference = reference;
+                self.repeated |= fault == Some(Doubtful::Repeated);
+                self.misspelt |= fault == Some(Doubtful::Misspelt);
+                9
+            }
             other => {
                 self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));
                 return scanner.value().map(drop);
@@ -289,7 +351,7 @@ impl RawParams {
 
 /// Whether two names are the same but for case, as servers compare them that
 /// read JSON regardless of it: by Unicode's simple folding, so that `ſ` is `s`.
-fn differs_in_case(name: &str, known: &str) -> bool {
+pub(super) fn differs_in_case(name: &str, known: &str) -> bool {
     let folded = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     name.len() <= 2 * known.len() && folded.eq(known.chars().flat_map(char::to_lowercase))
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use portcullis_policies::{Limit, Principal};
+use portcullis_policies::{Limit, Principal, Target};
 use tokio::time::Instant;
 
-use super::envelope::Params;
+use super::envelope::{Named, Params};
+use super::reference::Reference;
 use super::session::Session;
 use super::splice::Span;
 use super::version::{Era, Version};
@@ -50,19 +51,54 @@ pub struct McpRequest {
     pub record: Arc<CallRecord>,
     /// The limits on the call, once policy has allowed it.
     pub limits: Arc<[Arc<Limit>]>,
-    /// Which tools the caller may see, once policy has been asked.
-    pub filter: ToolFilter,
+    /// What of a list the caller may see, once policy has been asked.
+    pub filter: Filter,
     /// Why it is refused in the end, where it is allowed and within its limits:
     /// it is a call all the same, so it is decided, limited and recorded.
     pub refusal: Option<Rejection>,
 }
 
-/// Which tools a caller may see, by full name. Without an answer from policy
-/// it shows none.
+/// What a caller may see of a list. Without an answer from policy it shows
+/// nothing.
 #[derive(Clone, Default)]
-pub struct ToolFilter(Option<Shows>);
+pub struct Filter(Option<Shows>);
 
-type Shows = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+type Shows = Arc<dyn Fn(Wanted<'_>) -> bool + Send + Sync>;
+
+/// What a caller wants and policy decides about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// A tool, by its full name.
+    Tool(&'a str),
+    /// A prompt, by its full name.
+    Prompt(&'a str),
+    /// A resource, or a template of some, by both of its URIs.
+    Resource(&'a ResourceUri),
+}
+
+/// A resource by its two URIs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceUri {
+    /// At the upstream.
+    pub own: Arc<str>,
+    /// Where several upstreams stand behind one endpoint.
+    pub public: Arc<str>,
+    /// The upstream that the public one names; `None` where it names none.
+    pub upstream: Option<Arc<str>>,
+}
+
+/// What there are lists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ItemKind {
+    /// `tools/list`.
+    Tool,
+    /// `prompts/list`.
+    Prompt,
+    /// `resources/list`.
+    Resource,
+    /// `resources/templates/list`.
+    Template,
+}
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +109,8 @@ pub enum Operation {
     Discover,
     /// `ping`.
     Ping,
-    /// `tools/list`.
-    ListTools,
+    /// One of the lists.
+    List(ItemKind),
     /// Which models hold conversations; MCP itself has no such question.
     ListModels,
     /// `tools/call` of the tool of this full name (`UPSTREAM__TOOL`).
@@ -82,6 +118,20 @@ pub enum Operation {
         /// The name that policies, limits and metrics know.
         tool: Arc<str>,
     },
+    /// `prompts/get` of the prompt of this full name.
+    GetPrompt {
+        /// The name that policies know.
+        prompt: Arc<str>,
+    },
+    /// `resources/read`.
+    ReadResource(ResourceUri),
+    /// `completion/complete` of an argument of the prompt of this full name.
+    CompletePrompt {
+        /// The name that policies know.
+        prompt: Arc<str>,
+    },
+    /// `completion/complete` of a variable of the template of this URI.
+    CompleteResource(ResourceUri),
     /// `notifications/cancelled`: the client waits no longer.
     Cancelled,
     /// Another notification; nothing to do.
@@ -124,16 +174,30 @@ impl McpRequest {
         }
     }
 
+    /// Where the message says what is called, read or completed.
+    #[must_use]
+    pub fn named(&self) -> Option<&Named> {
+        match &self.operation {
+            Operation::ReadResource(_) => self.params.uri(),
+            Operation::CompletePrompt { .. } | Operation::CompleteResource(_) => {
+                self.params.reference().map(Reference::subject)
+            }
+            _ => self.params.name.as_ref(),
+        }
+    }
+
     /// What is called, as the client wrote it; for telling the client alone.
     #[must_use]
     pub fn called_name(&self) -> &str {
-        self.params.name.as_ref().map_or("", |name| &name.text)
+        self.named().map_or("", |name| &name.text)
     }
 
-    /// The arguments as the client wrote them; `{}` where there are none.
+    /// The arguments of a tool or prompt as the client wrote them; `{}` where
+    /// there are none.
     #[must_use]
     pub fn arguments_text(&self) -> &str {
-        self.params.arguments.map_or("{}", |span| self.text(span))
+        let takes_some = matches!(self.operation, Operation::CallTool { .. } | Operation::GetPrompt { .. });
+        self.params.arguments.filter(|_| takes_some).map_or("{}", |span| self.text(span))
     }
 }
 
@@ -147,30 +211,95 @@ impl fmt::Debug for McpRequest {
     }
 }
 
-// === impl ToolFilter ===
+// === impl Filter ===
 
-impl ToolFilter {
+impl Filter {
     /// A filter that asks `shows`.
-    pub fn new(shows: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+    pub fn new(shows: impl Fn(Wanted<'_>) -> bool + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(shows)))
     }
 
-    /// Whether the tool of this full name is shown.
+    /// Whether this is shown.
     #[must_use]
-    pub fn shows(&self, tool: &str) -> bool {
-        self.0.as_ref().is_some_and(|shows| shows(tool))
+    pub fn shows(&self, wanted: Wanted<'_>) -> bool {
+        self.0.as_ref().is_some_and(|shows| shows(wanted))
     }
 }
 
-impl fmt::Debug for ToolFilter {
+impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ToolFilter")
+        f.write_str("Filter")
+    }
+}
+
+// === impl Wanted ===
+
+impl<'a> Wanted<'a> {
+    /// By what policies know it. A resource has two names: see
+    /// [`ResourceUri`].
+    pub fn targets(self) -> impl Iterator<Item = Target<'a>> {
+        let (first, second) = match self {
+            Self::Tool(name) => (Target::Tool(name), None),
+            Self::Prompt(name) => (Target::Prompt(name), None),
+            Self::Resource(uri) => {
+                let public = (uri.public != uri.own).then(|| Target::Resource(&uri.public));
+                (Target::Resource(&uri.own), public)
+            }
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
+// === impl ItemKind ===
+
+impl ItemKind {
+    /// The method that lists them.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Self::Tool => "tools/list",
+            Self::Prompt => "prompts/list",
+            Self::Resource => "resources/list",
+            Self::Template => "resources/templates/list",
+        }
+    }
+
+    /// The member of its result that is the list.
+    #[must_use]
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Tool => "tools",
+            Self::Prompt => "prompts",
+            Self::Resource => "resources",
+            Self::Template => "resourceTemplates",
+        }
+    }
+
+    /// The list of this method.
+    #[must_use]
+    pub fn of_method(method: &str) -> Option<Self> {
+        [Self::Tool, Self::Prompt, Self::Resource, Self::Template].into_iter().find(|kind| kind.method() == method)
     }
 }
 
 // === impl Operation ===
 
 impl Operation {
+    /// What policy decides about before it is done; `None` where everybody may.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted<'_>> {
+        match self {
+            Self::CallTool { tool } => Some(Wanted::Tool(tool)),
+            Self::GetPrompt { prompt } | Self::CompletePrompt { prompt } => Some(Wanted::Prompt(prompt)),
+            Self::ReadResource(uri) | Self::CompleteResource(uri) => Some(Wanted::Resource(uri)),
+            // What a list shows is decided item by item.
+            Self::List(_) | Self::ListModels => None,
+            Self::Initialize | Self::Discover | Self::Ping | Self::Cancelled | Self::Notified | Self::SessionEnded => {
+                None
+            }
+        }
+    }
+
     /// The JSON-RPC method, for logs and metrics.
     #[must_use]
     pub const fn method(&self) -> &'static str {
@@ -178,9 +307,12 @@ impl Operation {
             Self::Initialize => "initialize",
             Self::Discover => "server/discover",
             Self::Ping => "ping",
-            Self::ListTools => "tools/list",
+            Self::List(kind) => kind.method(),
             Self::ListModels => "models",
             Self::CallTool { .. } => "tools/call",
+            Self::GetPrompt { .. } => "prompts/get",
+            Self::ReadResource(_) => "resources/read",
+            Self::CompletePrompt { .. } | Self::CompleteResource(_) => "completion/complete",
             Self::Cancelled => "notifications/cancelled",
             Self::Notified => "notifications",
             Self::SessionEnded => "DELETE",

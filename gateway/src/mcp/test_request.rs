@@ -10,7 +10,7 @@ use portcullis_policies::Principal;
 use tokio::time::Instant;
 
 use super::envelope::Envelope;
-use super::request::{McpRequest, Operation, ToolFilter};
+use super::request::{Filter, ItemKind, McpRequest, Operation};
 use super::version::Version;
 use crate::record::CallRecord;
 
@@ -36,7 +36,7 @@ pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
         mirrored: HeaderMap::new(),
         record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
         limits: Arc::default(),
-        filter: ToolFilter::new(|_| true),
+        filter: Filter::new(|_| true),
         refusal: None,
     })
 }
@@ -56,5 +56,5 @@ pub(crate) fn call(tool: &str) -> Box<McpRequest> {
 
 /// `tools/list`.
 pub(crate) fn list() -> Box<McpRequest> {
-    request(Operation::ListTools, r#"{"jsonrpc":"2.0","id":"q","method":"tools/list"}"#)
+    request(Operation::List(ItemKind::Tool), r#"{"jsonrpc":"2.0","id":"q","method":"tools/list"}"#)
 }

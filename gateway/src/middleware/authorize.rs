@@ -3,15 +3,18 @@
 //! Inside `decode`, because it decides by tool and arguments; outside
 //! `rate_limit`, so that a refused call spends no quota.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use portcullis_policies::{Access, CallFacts, Decision, PolicySet, Target, parse_arguments};
+use portcullis_policies::{Access, CallFacts, Decision, PolicySet, Principal, parse_arguments};
+use serde_json::{Map, Value};
+use smallvec::SmallVec;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::request::{Filter, McpRequest, Operation, Wanted};
 use crate::metrics::{CallStatus, Metrics};
 use crate::rejection::Rejection;
 
@@ -55,30 +58,66 @@ impl<S> Layer<S> for AuthorizeLayer {
 
 impl<S> Authorize<S> {
     fn check(&self, request: &mut McpRequest) -> Result<(), Rejection> {
-        match &request.operation {
-            Operation::CallTool { tool } => {
-                let access = self.policies.access(&request.principal, Target::Tool(tool));
-                let decision = decide(&access, request)?;
-                let allowed = decision.is_allowed();
-                self.metrics.policy_decision(decision.policy.as_deref().unwrap_or(DEFAULT), allowed);
-                let refusal = (!allowed).then(|| Rejection::UnknownTool { tool: request.called_name().to_owned() });
-                request.limits = Arc::clone(&decision.limits);
-                // Decided once a request.
-                let _ = request.record.decision.set(decision);
-                if let Some(refusal) = refusal {
-                    request.record.set_status(CallStatus::Denied);
-                    return Err(refusal);
-                }
-            }
-            Operation::ListTools | Operation::ListModels => {
-                let (policies, principal) = (Arc::clone(&self.policies), Arc::clone(&request.principal));
-                let ip = request.client_ip;
-                request.filter =
-                    ToolFilter::new(move |tool| policies.access(&principal, Target::Tool(tool)).may_list(ip));
-            }
-            _ => {}
+        if let Operation::List(_) | Operation::ListModels = request.operation {
+            let (policies, principal) = (Arc::clone(&self.policies), Arc::clone(&request.principal));
+            let ip = request.client_ip;
+            request.filter = Filter::new(move |wanted| shows(&policies, &principal, wanted, ip));
+            return Ok(());
         }
-        Ok(())
+        let Some(wanted) = request.operation.wanted() else { return Ok(()) };
+        let decision = self.decide(request, wanted)?;
+        let allowed = decision.is_allowed();
+        self.metrics.policy_decision(decision.policy.as_deref().unwrap_or(DEFAULT), allowed);
+        let refusal = (!allowed).then(|| unknown(request, wanted));
+        request.limits = Arc::clone(&decision.limits);
+        // Decided once a request.
+        let _ = request.record.decision.set(decision);
+        refusal.map_or(Ok(()), |refusal| {
+            request.record.set_status(CallStatus::Denied);
+            Err(refusal)
+        })
+    }
+
+    fn decide(&self, request: &McpRequest, wanted: Wanted<'_>) -> Result<Decision, Rejection> {
+        let mut decisions = SmallVec::<[Decision; 2]>::new();
+        for target in wanted.targets() {
+            decisions.push(decide(&self.policies.access(&request.principal, target), request)?);
+        }
+        Ok(together(decisions))
+    }
+}
+
+/// Of what is known by two names, a rule that denies either wins, and one that
+/// allows either is enough.
+fn together(decisions: SmallVec<[Decision; 2]>) -> Decision {
+    let denies = |decision: &Decision| !decision.is_allowed() && decision.policy.is_some();
+    let chosen = decisions.iter().position(denies).or_else(|| decisions.iter().position(Decision::is_allowed));
+    decisions.into_iter().nth(chosen.unwrap_or(0)).expect("everything has a name")
+}
+
+/// Whether a list shows something to the caller.
+fn shows(policies: &PolicySet, principal: &Principal, wanted: Wanted<'_>, ip: Option<IpAddr>) -> bool {
+    match wanted {
+        Wanted::Tool(_) | Wanted::Prompt(_) => {
+            wanted.targets().all(|target| policies.access(principal, target).may_list(ip))
+        }
+        // Reading takes no arguments, so that nothing is left open.
+        Wanted::Resource(_) => {
+            let nothing = Value::Object(Map::new());
+            let facts = CallFacts { ip, args: Some(&nothing) };
+            together(wanted.targets().map(|target| policies.access(principal, target).decide(&facts)).collect())
+                .is_allowed()
+        }
+    }
+}
+
+/// What may not be had looks like what does not exist.
+fn unknown(request: &McpRequest, wanted: Wanted<'_>) -> Rejection {
+    let name = request.called_name().to_owned();
+    match wanted {
+        Wanted::Tool(_) => Rejection::UnknownTool { tool: name },
+        Wanted::Prompt(_) => Rejection::UnknownPrompt { prompt: name },
+        Wanted::Resource(_) => Rejection::UnknownResource { uri: name },
     }
 }
 

@@ -1,10 +1,11 @@
-//! Counts, times and records every tool call, however it ends.
+//! Counts, times and records every tool call, however it ends. What is read
+//! or asked for besides is recorded alike, and not counted as a call.
 //!
 //! Outermost of the MCP half, so that refused calls count too. A call whose
 //! answer is a stream ends with it, one whose caller goes away ends then.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -17,10 +18,13 @@ use tower_service::Service;
 use crate::audit::{AuditEntry, AuditLog, Reservation};
 use crate::backends::Backends;
 use crate::backends::answer::Answer;
-use crate::mcp::request::McpRequest;
+use crate::mcp::request::{McpRequest, Wanted};
 use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
+
+/// A longer name of a prompt or URI of a resource is not written down.
+const MAX_NOTED_BYTES: usize = 1024;
 
 /// Meters tool calls.
 #[derive(Clone, Debug)]
@@ -67,7 +71,8 @@ pin_project! {
 /// A call that is running. When it is gone, the call has ended.
 struct Running {
     record: Arc<CallRecord>,
-    metrics: Arc<Metrics>,
+    /// Where it is a tool's.
+    metrics: Option<Arc<Metrics>>,
     audit: Option<(Reservation, Option<Bytes>)>,
 }
 
@@ -124,16 +129,28 @@ where
     }
 
     fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
-        let Some(name) = request.tool() else {
+        let Some(wanted) = request.operation.wanted() else {
             return MeterFuture::metered(None, self.inner.call(request));
         };
-        if let Some((_, tool)) = self.layer.backends.known_tool(name) {
-            // A new record: nothing was set before.
-            let _ = request.record.tool.set(Arc::clone(&tool.full_name));
-            let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
-        }
-        let running =
-            Running { record: Arc::clone(&request.record), metrics: Arc::clone(&self.layer.metrics), audit: None };
+        let metrics = match wanted {
+            Wanted::Tool(name) => {
+                if let Some((_, tool)) = self.layer.backends.known_tool(name) {
+                    // A new record: nothing was set before.
+                    let _ = request.record.tool.set(Arc::clone(&tool.full_name));
+                    let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
+                }
+                Some(Arc::clone(&self.layer.metrics))
+            }
+            Wanted::Prompt(name) => {
+                note(&request.record.prompt, name);
+                None
+            }
+            Wanted::Resource(uri) => {
+                note(&request.record.resource, &uri.public);
+                None
+            }
+        };
+        let running = Running { record: Arc::clone(&request.record), metrics, audit: None };
         let Some(audit) = self.layer.audit.clone() else {
             return MeterFuture::metered(Some(running), self.inner.call(request));
         };
@@ -144,6 +161,14 @@ where
             MeterFuture::metered(Some(running), inner.call(request)).await
         };
         MeterFuture { state: State::Audited { future: Box::pin(audited) } }
+    }
+}
+
+/// Writes down what a caller named, unless it is longer than names are.
+fn note(place: &OnceLock<Arc<str>>, name: &str) {
+    if name.len() <= MAX_NOTED_BYTES {
+        // A new record: nothing was set before.
+        let _ = place.set(name.into());
     }
 }
 
@@ -186,11 +211,13 @@ impl Drop for Running {
             record.set_status(CallStatus::Error);
             CallStatus::Error
         });
-        let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
-        let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
-        self.metrics.call_finished(tool, upstream, status, record.started.elapsed());
-        if status == CallStatus::RateLimited {
-            self.metrics.rate_limited(tool);
+        if let Some(metrics) = &self.metrics {
+            let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
+            let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
+            metrics.call_finished(tool, upstream, status, record.started.elapsed());
+            if status == CallStatus::RateLimited {
+                metrics.rate_limited(tool);
+            }
         }
         if let Some((reservation, arguments)) = self.audit.take() {
             reservation.record(AuditEntry::new(Arc::clone(record), arguments.as_deref()));

@@ -66,7 +66,7 @@ fn tool_error(rejection: &Rejection, id: &str, era: Era) -> Option<Bytes> {
     if !matches!(
         rejection,
         Rejection::BadArguments { .. }
-            | Rejection::CannotBridge { .. }
+            | Rejection::CannotBridge { of_tool: true, .. }
             | Rejection::PromptTooLong { .. }
             | Rejection::ModelFailed
     ) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::offer;
+use crate::backends::Backends;
 use crate::backends::answer::{Answer, response};
 use crate::mcp::meta;
 use crate::mcp::request::McpRequest;
@@ -22,7 +24,11 @@ const DISCOVER_TTL_MS: u64 = 60_000;
 ///
 /// If the client's capabilities are more than a session keeps. A `clientInfo`
 /// that is more (it may hold icons) is left out.
-pub(super) fn initialize(sessions: &Sessions, request: &McpRequest) -> Result<Answer, Rejection> {
+pub(super) async fn initialize(
+    backends: &Backends,
+    sessions: &Sessions,
+    request: &McpRequest,
+) -> Result<Answer, Rejection> {
     // Seen in the wild: `params: {}`. The client then gets the newest.
     let asked = request.params.protocol_version.as_deref().and_then(Version::parse);
     let version = asked.filter(|version| version.era() == Era::Legacy).unwrap_or(Version::NEWEST_LEGACY);
@@ -31,31 +37,39 @@ pub(super) fn initialize(sessions: &Sessions, request: &McpRequest) -> Result<An
     if request.params.capabilities.is_some_and(|span| !fits(&span)) {
         return Err(Rejection::invalid_params(format!("`capabilities` may have at most {MAX_KEPT_BYTES} bytes")));
     }
+    let offer = offer::of(backends, request).await;
     let session = sessions.open(Agreement {
         version,
         principal: request.principal.shared_name(),
         capabilities: request.params.capabilities.map_or_else(Bytes::new, copy),
         client_info: request.params.client_info.filter(fits).map(copy),
     });
-    let result = json!({
+    let mut result = json!({
         "protocolVersion": version.as_str(),
-        "capabilities": {"tools": {}},
+        "capabilities": offer.capabilities,
         "serverInfo": meta::server_info(),
     });
+    if let Some(instructions) = offer.instructions {
+        result["instructions"] = instructions.into_string().into();
+    }
     let message = response(request.id_text(), &result.to_string());
     Ok(Answer::Opened { message, session: Arc::clone(&session.id) })
 }
 
 /// What a stateless client learns of us.
-pub(super) fn discover(request: &McpRequest) -> Answer {
+pub(super) async fn discover(backends: &Backends, request: &McpRequest) -> Answer {
+    let offer = offer::of(backends, request).await;
     let versions: Vec<&str> = Version::ALL.iter().map(|version| version.as_str()).collect();
-    let result = json!({
+    let mut result = json!({
         "resultType": "complete",
         "supportedVersions": versions,
-        "capabilities": {"tools": {}},
+        "capabilities": offer.capabilities,
         "ttlMs": DISCOVER_TTL_MS,
         "cacheScope": "public",
         "_meta": {(meta::SERVER_INFO): meta::server_info()},
     });
+    if let Some(instructions) = offer.instructions {
+        result["instructions"] = instructions.into_string().into();
+    }
     Answer::result(request.id_text(), &result.to_string())
 }

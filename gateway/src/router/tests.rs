@@ -8,7 +8,7 @@ use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::{TestBackend, unreachable};
 use crate::mcp::in_flight::Cancellable;
-use crate::mcp::request::ToolFilter;
+use crate::mcp::request::{Filter, ItemKind, Wanted};
 use crate::mcp::session::MAX_KEPT_BYTES;
 use crate::mcp::test_request::{call, list, request};
 use crate::mcp::version::Version;
@@ -52,7 +52,7 @@ async fn one_server_alone_is_listed_under_short_names() {
     let router = router(&[backend("b", &["z"]), backend("a", &["m"])]);
     let mut request = list();
     request.server = Some("a".into());
-    request.filter = ToolFilter::new(|tool| tool == "a__m");
+    request.filter = Filter::new(|wanted| wanted == Wanted::Tool("a__m"));
     assert_eq!(names(&ask(&router, request).await), ["m"]);
 }
 
@@ -60,10 +60,10 @@ async fn one_server_alone_is_listed_under_short_names() {
 async fn what_the_caller_may_not_call_is_not_listed() {
     let router = router(&[backend("a", &["x", "y"])]);
     let mut request = list();
-    request.filter = ToolFilter::new(|tool| tool == "a__y");
+    request.filter = Filter::new(|wanted| wanted == Wanted::Tool("a__y"));
     assert_eq!(names(&ask(&router, request).await), ["a__y"]);
     let mut request = list();
-    request.filter = ToolFilter::default();
+    request.filter = Filter::default();
     assert!(names(&ask(&router, request).await).is_empty());
 }
 
@@ -93,7 +93,7 @@ async fn no_cursor_was_ever_handed_out() {
     let router = router(&[backend("a", &["m"])]);
     for (cursor, known) in [("\"\"", false), ("\"x\"", false), ("null", true)] {
         let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#);
-        let answer = router.clone().oneshot(request(Operation::ListTools, &message)).await;
+        let answer = router.clone().oneshot(request(Operation::List(ItemKind::Tool), &message)).await;
         assert_eq!(answer.is_ok(), known, "{cursor}");
     }
 }
@@ -203,7 +203,7 @@ async fn models_are_listed_for_who_may_call_them_and_tools_bear_their_names() {
         router(&[backend("a", &["m"]), Arc::new(TestBackend::model("chat")), Arc::new(TestBackend::model("x"))]);
     let mut request = list();
     request.operation = Operation::ListModels;
-    request.filter = ToolFilter::new(|tool| tool != "x");
+    request.filter = Filter::new(|wanted| wanted != Wanted::Tool("x"));
     let models = json!({"models": [{"name": "chat", "created": 60}]});
     assert_eq!(ask(&router, request).await["result"], models);
     assert_eq!(names(&ask(&router, list()).await), ["a__m", "chat", "x"]);

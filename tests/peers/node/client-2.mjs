@@ -1,10 +1,13 @@
 // Drives an MCP endpoint with the TypeScript 2.x client; the script's shape is in ../python/client_2.py.
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { run } from './report.mjs';
+import { capabilities, handlers, run } from './report.mjs';
 
-await run(async ({ url, headers, mode = 'auto' }) => {
-    const client = new Client({ name: 'typescript-2', version: '1.0.0' }, { versionNegotiation: { mode } });
-    await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } }));
+await run(async script => {
+    const options = { capabilities: capabilities(script), versionNegotiation: { mode: script.mode ?? 'auto' } };
+    const client = new Client({ name: 'typescript-2', version: '1.0.0' }, options);
+    for (const [method, answer] of handlers(script)) client.setRequestHandler(method, answer);
+    const requestInit = { headers: script.headers };
+    await client.connect(new StreamableHTTPClientTransport(new URL(script.url), { requestInit }));
     return {
         client,
         protocolVersion: client.getNegotiatedProtocolVersion(),

@@ -1,13 +1,46 @@
 // The half that both TypeScript clients share: list the tools, make the calls, print what came back.
-async function outcome(call, wanted) {
+const operations = {
+    tool: (client, wanted, options, call) => call({ name: wanted.name, arguments: wanted.arguments ?? {} }, options),
+    prompts: client => client.listPrompts(),
+    prompt: (client, wanted) => client.getPrompt({ name: wanted.name, arguments: wanted.arguments }),
+    resources: client => client.listResources(),
+    templates: client => client.listResourceTemplates(),
+    read: (client, wanted) => client.readResource({ uri: wanted.uri }),
+    complete: (client, wanted) => client.complete({ ref: wanted.ref, argument: wanted.argument })
+};
+
+async function outcome(client, call, wanted) {
     const progress = [];
     try {
         const onprogress = update => progress.push(update.progress);
-        const result = await call({ name: wanted.name, arguments: wanted.arguments ?? {} }, { onprogress });
+        const result = await operations[wanted.op ?? 'tool'](client, wanted, { onprogress }, call);
         return { result, progress };
     } catch (error) {
         return { error: { code: error.code, message: error.message, data: error.data } };
     }
+}
+
+// What a client says it can answer: what the script has answers for.
+export function capabilities({ answers = {} }) {
+    return Object.fromEntries(Object.keys(answers).map(question => [question, {}]));
+}
+
+// How it answers, by method.
+export function handlers({ answers = {} }) {
+    const known = {
+        elicitation: ['elicitation/create', () => answers.elicitation],
+        sampling: [
+            'sampling/createMessage',
+            () => ({
+                role: 'assistant',
+                content: { type: 'text', text: answers.sampling },
+                model: 'scripted',
+                stopReason: 'endTurn'
+            })
+        ],
+        roots: ['roots/list', () => ({ roots: answers.roots.map(uri => ({ uri })) })]
+    };
+    return Object.keys(answers).map(question => known[question]);
 }
 
 export async function run(connect) {
@@ -15,7 +48,8 @@ export async function run(connect) {
     const { client, protocolVersion, call } = await connect(script);
     const { tools } = await client.listTools();
     const calls = [];
-    for (const wanted of script.calls) calls.push(await outcome(call, wanted));
+    for (const wanted of script.calls) calls.push(await outcome(client, call, wanted));
+    const instructions = client.getInstructions();
     await client.close();
-    console.log(JSON.stringify({ protocolVersion, tools: tools.map(tool => tool.name), calls }));
+    console.log(JSON.stringify({ protocolVersion, instructions, tools: tools.map(tool => tool.name), calls }));
 }

@@ -4,32 +4,42 @@ import asyncio
 import json
 import sys
 
-from mcp import ClientSession, McpError
+from mcp import ClientSession, McpError, types
 from mcp.client.streamable_http import streamablehttp_client
+from pydantic import AnyUrl
+
+from wanted import Answers, outcome
 
 
-async def call(session: ClientSession, wanted: dict) -> dict:
-    progress = []
+def operations(session: ClientSession) -> dict:
+    return {
+        "tool": lambda wanted, progress: session.call_tool(
+            wanted["name"], wanted.get("arguments", {}), progress_callback=progress
+        ),
+        "prompts": lambda wanted, _: session.list_prompts(),
+        "prompt": lambda wanted, _: session.get_prompt(wanted["name"], wanted.get("arguments")),
+        "resources": lambda wanted, _: session.list_resources(),
+        "templates": lambda wanted, _: session.list_resource_templates(),
+        "read": lambda wanted, _: session.read_resource(AnyUrl(wanted["uri"])),
+        "complete": lambda wanted, _: session.complete(reference(wanted["ref"]), wanted["argument"]),
+    }
 
-    async def on_progress(done, total, message):
-        progress.append(done)
 
-    try:
-        result = await session.call_tool(wanted["name"], wanted.get("arguments", {}), progress_callback=on_progress)
-    except McpError as error:
-        return {"error": {"code": error.error.code, "message": error.error.message, "data": error.error.data}}
-    return {"result": result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
+def reference(ref: dict):
+    kind = types.PromptReference if ref["type"] == "ref/prompt" else types.ResourceTemplateReference
+    return kind.model_validate(ref)
 
 
 async def main(script: dict) -> None:
     async with streamablehttp_client(script["url"], headers=script["headers"]) as (read, write, _):
-        async with ClientSession(read, write) as session:
+        async with ClientSession(read, write, **Answers(script, types).callbacks()) as session:
             hello = await session.initialize()
             tools = await session.list_tools()
             report = {
                 "protocolVersion": hello.protocolVersion,
+                "instructions": hello.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await call(session, wanted) for wanted in script["calls"]],
+                "calls": [await outcome(operations(session), wanted, McpError) for wanted in script["calls"]],
             }
     print(json.dumps(report))
 

@@ -1,7 +1,14 @@
 """Drives an MCP endpoint with the Python SDK's 2.x client.
 
-Takes one argument, a script `{url, headers, calls: [{name, arguments}], mode}`, and prints
-`{protocolVersion, tools, calls: [{result, progress} or {error}]}`, as every peer client does.
+Takes one argument, a script, and prints a report, as every peer client does.
+
+The script is `{url, headers, calls, mode, answers}`. A call is `{op, …}`: a `tool` (the default) or
+`prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
+or one of the lists `prompts`, `resources` and `templates`. `answers` says how the client answers
+questions: `elicitation` (the result), `sampling` (a text), `roots` (a list of URIs). It can answer
+only those that stand there.
+
+The report is `{protocolVersion, instructions, tools, calls: [{result, progress} or {error}]}`.
 """
 
 import asyncio
@@ -9,32 +16,42 @@ import json
 import sys
 
 import httpx2
-from mcp import Client, MCPError
+from mcp import Client, MCPError, types
 from mcp.client.streamable_http import streamable_http_client
 
+from wanted import Answers, outcome
 
-async def call(client: Client, wanted: dict) -> dict:
-    progress = []
 
-    async def on_progress(done, total, message):
-        progress.append(done)
+def operations(client: Client) -> dict:
+    return {
+        "tool": lambda wanted, progress: client.call_tool(
+            wanted["name"], wanted.get("arguments", {}), progress_callback=progress
+        ),
+        "prompts": lambda wanted, _: client.list_prompts(),
+        "prompt": lambda wanted, _: client.get_prompt(wanted["name"], wanted.get("arguments")),
+        "resources": lambda wanted, _: client.list_resources(),
+        "templates": lambda wanted, _: client.list_resource_templates(),
+        "read": lambda wanted, _: client.read_resource(wanted["uri"]),
+        "complete": lambda wanted, _: client.complete(reference(wanted["ref"]), wanted["argument"]),
+    }
 
-    try:
-        result = await client.call_tool(wanted["name"], wanted.get("arguments", {}), progress_callback=on_progress)
-    except MCPError as error:
-        return {"error": {"code": error.error.code, "message": error.error.message, "data": error.error.data}}
-    return {"result": result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
+
+def reference(ref: dict):
+    kind = types.PromptReference if ref["type"] == "ref/prompt" else types.ResourceTemplateReference
+    return kind.model_validate(ref)
 
 
 async def main(script: dict) -> None:
     async with httpx2.AsyncClient(headers=script["headers"], timeout=30) as http:
         transport = streamable_http_client(script["url"], http_client=http)
-        async with Client(transport, mode=script.get("mode", "auto")) as client:
+        callbacks = Answers(script, types).callbacks()
+        async with Client(transport, mode=script.get("mode", "auto"), **callbacks) as client:
             tools = await client.list_tools()
             report = {
                 "protocolVersion": client.protocol_version,
+                "instructions": client.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await call(client, wanted) for wanted in script["calls"]],
+                "calls": [await outcome(operations(client), wanted, MCPError) for wanted in script["calls"]],
             }
     print(json.dumps(report))
 

@@ -12,6 +12,7 @@ import threading
 
 import anyio
 import uvicorn
+from mcp.types import Completion
 
 try:
     from mcp.server import MCPServer
@@ -58,6 +59,29 @@ async def grow(name: str, ctx: Context) -> str:
         await ctx.notify_tools_changed()
     await ctx.session.send_tool_list_changed()
     return name
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    """Greets somebody by name."""
+    return f"Say hello to {name}."
+
+
+@server.resource("note://today", description="What is written down for today.")
+def today() -> str:
+    return "nothing"
+
+
+@server.resource("note://{day}/tasks")
+def tasks(day: str) -> str:
+    """What is to be done on a day."""
+    return f"the tasks of {day}"
+
+
+@server.completion()
+async def complete(ref, argument, context):
+    """Completes names and days alike."""
+    return Completion(values=[word for word in ("monday", "tuesday", "mary") if word.startswith(argument.value)])
 
 
 def end_with_parent() -> None:

@@ -10,12 +10,14 @@ use super::Gateway;
 /// The API key that [`standard`] knows, as the principal `apiKey:tester` with the role `tester`.
 pub const KEY: &str = "tests-0123456789abcdef0123456789abcdef";
 
-/// Lets the role `tester` call everything.
+/// Lets the role `tester` call, get and read everything.
 const ALLOW_EVERYTHING: &str = "\
 policies:
   - name: everything
     subjects: {roles: [tester]}
     tools: {allow: [\"*\"]}
+    prompts: {allow: [\"*\"]}
+    resources: {allow: [\"*\"]}
 ";
 
 /// A temporary directory with a gateway's files.

@@ -17,6 +17,7 @@ use super::relay::Relay;
 use super::sent::{Sent, Waiting};
 use super::{Shared, handshake, translate};
 use crate::backends::answer::Answer;
+use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
 use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
@@ -32,7 +33,7 @@ const HEADER_MISMATCH: i64 = -32020;
 /// A call and what is needed to send it.
 struct Call {
     request: Box<McpRequest>,
-    tool: Arc<Tool>,
+    callee: Callee,
     /// The arguments as a tree, where something needs them as one.
     arguments: Option<Value>,
     key: SessionKey,
@@ -65,11 +66,11 @@ impl From<Rejection> for Failure {
 // === impl Shared ===
 
 impl Shared {
-    /// Runs a tool.
-    pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, tool: Arc<Tool>) -> Result<Answer, Rejection> {
+    /// Runs a tool, gets a prompt, reads a resource, completes an argument.
+    pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, callee: Callee) -> Result<Answer, Rejection> {
         let mut call = Call {
-            arguments: checked_arguments(&request, &tool)?,
-            tool,
+            arguments: callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?,
+            callee,
             key: session_key(&request),
             waiting: Waiting::begin(&request),
             deadline: request.deadline.min(Instant::now() + self.settings.timeout),
@@ -113,7 +114,7 @@ impl Shared {
     }
 
     async fn attempt(&self, call: &Call) -> Result<(First, Sent), Failure> {
-        let Call { request, tool, key, waiting, deadline, .. } = call;
+        let Call { request, callee, key, waiting, deadline, .. } = call;
         let link = match self.links.ready(key) {
             Some(link) => link,
             // Boxed, so that a call that needs no handshake has no room for one.
@@ -124,10 +125,10 @@ impl Shared {
         };
         let id = self.links.next_id();
         let outgoing = Outgoing {
-            body: translate::call(request, tool, &link, id),
+            body: translate::call(request, callee, &link, id),
             id,
             connection: link.connection,
-            headers: translate::headers(request, tool, &link, call.arguments.as_ref()),
+            headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
             deadline: *deadline,
         };
         let mut sent = Sent::begin(&self.transport, &link, request, id, *key == SessionKey::Fresh);
@@ -194,12 +195,14 @@ impl Shared {
 
     /// Looks at the list again for which headers the tool wants.
     async fn relist(&self, call: &mut Call) -> bool {
-        self.catalog.changed();
-        let list = self.catalog.fresh(self.transport.as_ref(), &self.links, call.deadline).await;
-        let Some(tool) = list.ok().and_then(|list| list.get(&call.tool.full_name).cloned()) else { return false };
+        let Some(tool) = call.callee.tool() else { return false };
+        let tools = &self.catalogs.tools;
+        tools.changed();
+        let list = tools.fresh(self.transport.as_ref(), &self.links, call.deadline).await;
+        let Some(tool) = list.ok().and_then(|list| list.get(&tool.full_name).cloned()) else { return false };
         // The client's own headers were right for the list that it knew.
         call.arguments = parse_arguments(call.request.arguments_text().as_bytes()).ok();
-        call.tool = tool;
+        call.callee = Callee::Tool(tool);
         true
     }
 
@@ -228,7 +231,7 @@ impl Shared {
     fn answered(&self) {
         if self.circuit.succeeded() {
             self.up(true);
-            self.catalog.changed();
+            self.catalogs.all_changed();
         }
     }
 

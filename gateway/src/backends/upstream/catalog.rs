@@ -1,73 +1,91 @@
-//! An upstream's list of tools: fetched page by page, kept, refreshed.
+//! An upstream's lists: each fetched page by page, kept, refreshed.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::handshake::ask;
 use super::link::Link;
 use super::links::{Links, SessionKey};
+use super::listing::Listing;
 use super::single_flight::SingleFlight;
-use crate::backends::tool::{ToolList, ToolNaming};
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::answer::UpstreamKind;
+use crate::mcp::json::Members;
+use crate::mcp::scanner::string;
 
 /// How long a list counts as fresh when the server does not say: servers with
 /// a handshake announce changes, so this is for those that do not.
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// A server may not ask for more.
 const MAX_TTL: Duration = Duration::from_secs(3600);
-/// More pages, or more tools, are left out.
+/// More pages, or more entries, are left out.
 const MAX_PAGES: usize = 200;
-const MAX_TOOLS: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 /// A call of a tool that is not on the list asks for a new list no more often.
 const FORCED_REFRESH_FLOOR: Duration = Duration::from_secs(5);
 /// How often the list is looked at when nothing is heard of it.
 pub(super) const BACKGROUND_REFRESH: Duration = Duration::from_secs(60);
 
 /// One state of the list.
-#[derive(Debug)]
-struct Snapshot {
-    list: Arc<ToolList>,
+struct Snapshot<T> {
+    list: Arc<T>,
     fetched: Instant,
     expires: Instant,
     /// Whose list it is: changes and reconnects count up.
     revision: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Catalog {
-    naming: ToolNaming,
-    current: ArcSwapOption<Snapshot>,
+pub(super) struct Catalog<L: Listing> {
+    listing: L,
+    current: ArcSwapOption<Snapshot<L::List>>,
     fetching: SingleFlight,
     revision: AtomicU64,
     stale: Notify,
 }
 
-/// One page of `tools/list`.
-#[derive(Deserialize)]
+/// One page of a list.
+#[derive(Default)]
 struct Page<'a> {
-    #[serde(borrow, default)]
-    tools: Vec<&'a RawValue>,
-    #[serde(rename = "nextCursor")]
+    definitions: Vec<&'a RawValue>,
     next_cursor: Option<String>,
-    #[serde(rename = "ttlMs")]
     ttl_ms: Option<f64>,
+}
+
+// === impl Page ===
+
+impl<'a> Page<'a> {
+    /// Reads the result of a list method whose list is the member `member`.
+    fn read(result: &'a str, member: &str) -> Option<Self> {
+        let (mut page, mut well_formed) = (Self::default(), true);
+        Members::for_each(result, |key, value| match key.as_ref() {
+            "nextCursor" => page.next_cursor = string(value).map(Cow::into_owned),
+            "ttlMs" => page.ttl_ms = value.parse().ok(),
+            key if key == member => match serde_json::from_str(value) {
+                Ok(definitions) => page.definitions = definitions,
+                Err(_) => well_formed = false,
+            },
+            _ => {}
+        })
+        .ok()?;
+        well_formed.then_some(page)
+    }
 }
 
 // === impl Catalog ===
 
-impl Catalog {
-    pub(super) fn new(naming: ToolNaming) -> Self {
+impl<L: Listing> Catalog<L> {
+    pub(super) fn new(listing: L) -> Self {
         Self {
-            naming,
+            listing,
             current: ArcSwapOption::empty(),
             fetching: SingleFlight::default(),
             revision: AtomicU64::new(0),
@@ -76,7 +94,7 @@ impl Catalog {
     }
 
     /// The list as last seen, however old.
-    pub(super) fn known(&self) -> Option<Arc<ToolList>> {
+    pub(super) fn known(&self) -> Option<Arc<L::List>> {
         self.current.load().as_ref().map(|snapshot| Arc::clone(&snapshot.list))
     }
 
@@ -97,20 +115,20 @@ impl Catalog {
         transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
-    ) -> Result<Arc<ToolList>, TransportError> {
+    ) -> Result<Arc<L::List>, TransportError> {
         self.fetch_unless(transport, links, deadline, |snapshot, revision| {
             snapshot.revision == revision && Instant::now() < snapshot.expires
         })
         .await
     }
 
-    /// The list, fetched anew for a tool that is not on it, within the floor.
+    /// The list, fetched anew for what is not on it, within the floor.
     pub(super) async fn searched(
         &self,
         transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
-    ) -> Result<Arc<ToolList>, TransportError> {
+    ) -> Result<Arc<L::List>, TransportError> {
         self.fetch_unless(transport, links, deadline, |snapshot, revision| {
             snapshot.revision == revision && snapshot.fetched.elapsed() < FORCED_REFRESH_FLOOR
         })
@@ -122,8 +140,8 @@ impl Catalog {
         transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
-        good: impl Fn(&Snapshot, u64) -> bool,
-    ) -> Result<Arc<ToolList>, TransportError> {
+        good: impl Fn(&Snapshot<L::List>, u64) -> bool,
+    ) -> Result<Arc<L::List>, TransportError> {
         let asked_at = (self.current.load_full(), self.revision.load(Ordering::Acquire));
         let good_list = || {
             let snapshot = self.current.load_full()?;
@@ -151,7 +169,7 @@ impl Catalog {
         transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
-    ) -> Result<(ToolList, Duration), TransportError> {
+    ) -> Result<(L::List, Duration), TransportError> {
         let link = links.own(deadline).await?;
         let error = match self.fetch_over(&link, transport, links, deadline).await {
             Ok(fetched) => return Ok(fetched),
@@ -178,16 +196,17 @@ impl Catalog {
         transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
-    ) -> Result<(ToolList, Duration), TransportError> {
-        let mut tools = Vec::new();
+    ) -> Result<(L::List, Duration), TransportError> {
+        let kind = self.listing.kind();
+        let mut entries = Vec::new();
         let mut ttl = DEFAULT_TTL;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
-            let asked = ask(transport, link, links.next_id(), "tools/list", params, deadline).await?;
+            let asked = ask(transport, link, links.next_id(), kind.method(), params, deadline).await?;
             let result = match &asked.message.kind {
                 UpstreamKind::Result { result, .. } => asked.message.text(*result),
-                // A server without tools has an empty list.
+                // A server without any has an empty list.
                 UpstreamKind::Error { code: -32601, .. } => break,
                 UpstreamKind::Error { code, .. } if link.disowned_by(asked.status, *code) => {
                     return Err(TransportError::SessionLost);
@@ -195,27 +214,28 @@ impl Catalog {
                 UpstreamKind::Error { .. } => return Err(asked.status.map_or_else(no_list, TransportError::Status)),
                 _ => return Err(no_list()),
             };
-            let page: Page<'_> = serde_json::from_str(result)
-                .map_err(|_| TransportError::Garbage("the list of tools is malformed".to_owned()))?;
-            tools.extend(page.tools.iter().filter_map(|definition| self.naming.tool(definition)));
+            let page = Page::read(result, kind.member())
+                .ok_or_else(|| TransportError::Garbage(format!("the result of {} is malformed", kind.method())))?;
+            entries.extend(page.definitions.iter().filter_map(|definition| self.listing.entry(definition)));
             if let Some(ttl_ms) = page.ttl_ms {
                 ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
             }
             cursor = page.next_cursor;
-            if cursor.is_none() || tools.len() >= MAX_TOOLS {
+            if cursor.is_none() || entries.len() >= MAX_ENTRIES {
                 break;
             }
         }
-        tools.truncate(MAX_TOOLS);
-        Ok((ToolList::new(tools), ttl))
+        entries.truncate(MAX_ENTRIES);
+        Ok((self.listing.list(entries), ttl))
     }
 }
 
 fn no_list() -> TransportError {
-    TransportError::Garbage("no list of tools".to_owned())
+    TransportError::Garbage("the server answered without a list".to_owned())
 }
 
-/// The parameters of `subscriptions/listen` for changes of the list.
-pub(super) fn listen_params() -> Value {
-    json!({"notifications": {"toolsListChanged": true}})
+impl<L: Listing> fmt::Debug for Catalog<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("kind", &self.listing.kind()).finish_non_exhaustive()
+    }
 }

@@ -5,6 +5,7 @@
 //! handshake refuse the probe in many ways. What is no answer (a connection
 //! that fails, 401, 5xx) is no evidence and is not remembered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asked;
 use super::link::Link;
+use crate::backends::offer::Offer;
 use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::version::{Era, Version};
@@ -42,7 +44,20 @@ pub(super) struct Asked {
 
 /// Which messages a server of a stateless revision is sent.
 pub(super) fn modern_link(connection: u64) -> Link {
-    Link { era: Era::Modern, version: HeaderValue::from_static(Version::MODERN.as_str()), session: None, connection }
+    Link {
+        era: Era::Modern,
+        version: HeaderValue::from_static(Version::MODERN.as_str()),
+        session: None,
+        connection,
+        offer: Arc::default(),
+    }
+}
+
+/// What a server showed itself to be.
+pub(super) enum Probed {
+    /// Of the stateless era; what it said of itself.
+    Modern(Arc<Offer>),
+    Legacy,
 }
 
 /// Asks the server of which era it is and, if it wants a handshake, makes it.
@@ -53,8 +68,8 @@ pub(super) async fn agree(
 ) -> Result<Link, TransportError> {
     let link = modern_link(transport.connect().await?);
     match probe(transport, &link, next_id(), deadline).await {
-        Ok(Era::Modern) => Ok(link),
-        Ok(Era::Legacy) => initialize(transport, next_id(), deadline).await,
+        Ok(Probed::Modern(offer)) => Ok(Link { offer, ..link }),
+        Ok(Probed::Legacy) => initialize(transport, next_id(), deadline).await,
         // Servers on a pipe that exit at, or ignore, what they do not know.
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
@@ -76,13 +91,13 @@ pub(super) async fn probe(
     link: &Link,
     id: u64,
     deadline: Instant,
-) -> Result<Era, TransportError> {
+) -> Result<Probed, TransportError> {
     let deadline = deadline.min(Instant::now() + PROBE_TIMEOUT);
     match ask(transport, link, id, "server/discover", json!({}), deadline).await {
         Ok(Asked { status: Some(status @ 500..), .. }) => Err(TransportError::Status(status)),
-        Ok(asked) if speaks_modern(&asked.message) => Ok(Era::Modern),
-        // It answered, in whatever way, but not as a stateless server.
-        Ok(_) | Err(TransportError::Status(400..=499)) => Ok(Era::Legacy),
+        // It answered, in whatever way, but perhaps not as a stateless server.
+        Ok(asked) => Ok(modern_offer(&asked.message).map_or(Probed::Legacy, |offer| Probed::Modern(Arc::new(offer)))),
+        Err(TransportError::Status(400..=499)) => Ok(Probed::Legacy),
         Err(error) => Err(error),
     }
 }
@@ -100,21 +115,32 @@ async fn restarted(transport: &dyn Transport, deadline: Instant) -> Result<(), T
     }
 }
 
-fn speaks_modern(message: &UpstreamMessage) -> bool {
-    let lists_modern = |value: &Value, member: &str| {
-        value[member]
-            .as_array()
-            .is_some_and(|versions| versions.iter().any(|version| version == Version::MODERN.as_str()))
+impl Probed {
+    /// The era.
+    pub(super) const fn era(&self) -> Era {
+        match self {
+            Self::Modern(_) => Era::Modern,
+            Self::Legacy => Era::Legacy,
+        }
+    }
+}
+
+/// What a stateless server says of itself; `None` where it is none.
+fn modern_offer(message: &UpstreamMessage) -> Option<Offer> {
+    let lists_modern = |value: &Value| {
+        value.as_array().is_some_and(|versions| versions.iter().any(|version| version == Version::MODERN.as_str()))
     };
     match &message.kind {
-        UpstreamKind::Result { result, .. } => serde_json::from_str::<Value>(message.text(*result))
-            .is_ok_and(|result| lists_modern(&result, "supportedVersions")),
-        UpstreamKind::Error { code, .. } if MODERN_CODES.contains(code) => true,
-        UpstreamKind::Error { code: UNSUPPORTED_VERSION, error, .. } => {
-            serde_json::from_str::<Value>(message.text(*error))
-                .is_ok_and(|error| lists_modern(&error["data"], "supported"))
+        UpstreamKind::Result { result, .. } => {
+            let result: Value = serde_json::from_str(message.text(*result)).ok()?;
+            lists_modern(&result["supportedVersions"]).then(|| Offer::read(result))
         }
-        _ => false,
+        UpstreamKind::Error { code, .. } if MODERN_CODES.contains(code) => Some(Offer::default()),
+        UpstreamKind::Error { code: UNSUPPORTED_VERSION, error, .. } => {
+            let error: Value = serde_json::from_str(message.text(*error)).ok()?;
+            lists_modern(&error["data"]["supported"]).then(Offer::default)
+        }
+        _ => None,
     }
 }
 
@@ -126,6 +152,7 @@ pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Ins
         version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
         session: None,
         connection,
+        offer: Arc::default(),
     };
     let params = json!({
         "protocolVersion": Version::NEWEST_LEGACY.as_str(),
@@ -141,7 +168,8 @@ pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Ins
     let version = result["protocolVersion"].as_str().filter(|version| has_handshake(version));
     let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
-    let link = Link { era: Era::Legacy, version, session: asked.session, connection };
+    let offer = Arc::new(Offer::read(result));
+    let link = Link { era: Era::Legacy, version, session: asked.session, connection, offer };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     transport.notify(initialized, link.headers()).await?;
     Ok(link)

@@ -1,7 +1,10 @@
 //! What was agreed on with an upstream: the footing on which a request is sent.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 
+use crate::backends::offer::Offer;
 use crate::mcp::mirror;
 use crate::mcp::version::Era;
 
@@ -16,6 +19,8 @@ pub(super) struct Link {
     pub(super) session: Option<HeaderValue>,
     /// The connection the agreement was made over.
     pub(super) connection: u64,
+    /// What the server said of itself.
+    pub(super) offer: Arc<Offer>,
 }
 
 // === impl Link ===

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::handshake;
 use super::link::Link;
 use super::single_flight::SingleFlight;
+use crate::backends::offer::Offer;
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::version::Era;
 
@@ -47,6 +48,8 @@ pub(super) struct Links {
     ids: AtomicU64,
     /// The first agreement: it tells the era, and is the gateway's own session.
     own: ArcSwapOption<Link>,
+    /// What the server said of itself last.
+    offer: ArcSwapOption<Offer>,
     agreeing: SingleFlight,
     /// When the era was last asked for, in seconds since `started`.
     probed: AtomicU64,
@@ -68,6 +71,7 @@ impl Links {
             transport,
             ids: AtomicU64::new(1),
             own: ArcSwapOption::empty(),
+            offer: ArcSwapOption::empty(),
             agreeing: SingleFlight::default(),
             probed: AtomicU64::new(0),
             sessions: Cache::new(MAX_SESSIONS),
@@ -87,6 +91,7 @@ impl Links {
             let link = Arc::new(handshake::agree(self.transport.as_ref(), &next_id, deadline).await?);
             tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
             self.probed.store(self.now(), Ordering::Relaxed);
+            self.offer.store(Some(Arc::clone(&link.offer)));
             self.own.store(Some(Arc::clone(&link)));
             Ok(link)
         };
@@ -103,7 +108,7 @@ impl Links {
         self.probed.store(self.now(), Ordering::Relaxed);
         let probe_link = handshake::modern_link(link.connection);
         let probed = handshake::probe(self.transport.as_ref(), &probe_link, self.next_id(), deadline).await;
-        let changed = probed.is_ok_and(|era| era != link.era);
+        let changed = probed.is_ok_and(|probed| probed.era() != link.era);
         if changed && self.own.load().as_ref().is_none_or(|own| own.era == link.era) {
             self.forget_all();
         }
@@ -117,6 +122,11 @@ impl Links {
         if let Some(own) = self.own.load_full().filter(|own| due && own.era == Era::Legacy) {
             self.era_changed(&own, deadline).await;
         }
+    }
+
+    /// What the server said of itself last.
+    pub(super) fn offer(&self) -> Option<Arc<Offer>> {
+        self.offer.load_full()
     }
 
     /// The gateway's own agreement, if there is one.

@@ -106,16 +106,10 @@ impl Relay {
                 "notifications/message" => {
                     self.request.era() == Era::Legacy || self.request.params.meta.names_log_level
                 }
-                "notifications/tools/list_changed" => {
-                    self.shared.catalog.changed();
-                    false
-                }
-                // About requests of the server, which were refused, and lists
-                // that are not served.
-                "notifications/cancelled"
-                | "notifications/prompts/list_changed"
-                | "notifications/resources/list_changed" => false,
-                _ => true,
+                // About requests of the server, which were refused.
+                "notifications/cancelled" => false,
+                // What tells of a changed list is not about this call.
+                other => !self.shared.catalogs.hear(other),
             },
             UpstreamKind::Request { id, method } => {
                 self.answer_server(asked::answer(message.text(*id), method));
@@ -155,7 +149,7 @@ impl Shared {
             request.record.set_status(status);
             self.metrics.upstream_request(&self.settings.name, "ok");
         }
-        match translate::answer(request, sent.link.era, message) {
+        match translate::answer(request, sent.link.era, &self.label, message) {
             Ok(message) => Ok((message, code)),
             Err(rejection) => {
                 request.record.set_status(CallStatus::Error);

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep};
 
-use super::catalog::listen_params;
+use super::catalogs::listen_params;
 use super::handshake::stateless_meta;
 use super::links::SessionKey;
 use super::{Shared, asked, catalog};
@@ -41,7 +41,7 @@ async fn keep_list(shared: &Shared) {
     let mut is_up = false;
     loop {
         let deadline = Instant::now() + FETCH_TIMEOUT;
-        let pause = match shared.catalog.fresh(shared.transport.as_ref(), &shared.links, deadline).await {
+        let pause = match shared.catalogs.tools.fresh(shared.transport.as_ref(), &shared.links, deadline).await {
             Ok(list) => {
                 if !is_up {
                     tracing::info!(upstream = %name, tools = list.tools.len(), "the upstream is up");
@@ -61,7 +61,7 @@ async fn keep_list(shared: &Shared) {
         tokio::select! {
             () = sleep(pause) => {}
             // Changes that come in a burst are one.
-            () = shared.catalog.stale() => sleep(CHANGE_PAUSE).await,
+            () = shared.catalogs.tools.stale() => sleep(CHANGE_PAUSE).await,
         }
     }
 }
@@ -71,11 +71,11 @@ async fn hear_events(shared: &Shared) {
     let mut events = shared.transport.events();
     loop {
         match events.recv().await {
-            Ok(ServerEvent::ToolsChanged) => shared.catalog.changed(),
+            Ok(ServerEvent::ToolsChanged) => shared.catalogs.tools.changed(),
             Ok(ServerEvent::Disconnected) | Err(RecvError::Lagged(_)) => {
                 shared.up(false);
                 shared.links.forget_all();
-                shared.catalog.changed();
+                shared.catalogs.all_changed();
             }
             Err(RecvError::Closed) => return,
         }
@@ -95,7 +95,7 @@ async fn hear_changes(shared: &Shared) {
                 // What happened while nobody listened is not known, but a
                 // stream that ends at once must not make us fetch in a loop.
                 if opened.elapsed() > LISTEN_PAUSE {
-                    shared.catalog.changed();
+                    shared.catalogs.all_changed();
                 }
                 LISTEN_PAUSE
             }
@@ -140,15 +140,15 @@ async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
 async fn hear(shared: &Shared, message: Bytes) {
     let Ok(message) = UpstreamMessage::scan(message) else { return };
     match &message.kind {
-        UpstreamKind::Notification { method, .. } if method == "notifications/tools/list_changed" => {
-            shared.catalog.changed();
+        UpstreamKind::Notification { method, .. } => {
+            shared.catalogs.hear(method);
         }
         UpstreamKind::Request { id, method } => {
             let Some(link) = shared.links.known() else { return };
             // A server that does not get it asks again.
             let _ = shared.transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
         }
-        _ => {}
+        UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => {}
     }
 }
 

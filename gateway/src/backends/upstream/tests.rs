@@ -17,6 +17,7 @@ use self::script::{Heard, Say, Script};
 use super::Upstream;
 use crate::backends::Backend;
 use crate::backends::answer::Answer;
+use crate::backends::callee::Callee;
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
@@ -52,7 +53,7 @@ impl Fixture {
 
     async fn call(&self, request: McpRequest) -> Result<Answer, Rejection> {
         let found = self.upstream.find("crm__find", request.deadline).await.map_err(Rejection::Upstream)?;
-        Arc::clone(&self.upstream).call(Box::new(request), found.expect("the tool is listed")).await
+        Arc::clone(&self.upstream).call(Box::new(request), Callee::Tool(found.expect("the tool is listed"))).await
     }
 
     /// Calls and waits for everything the client hears.

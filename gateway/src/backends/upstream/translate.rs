@@ -2,24 +2,26 @@
 //! its client. Between peers of one era only ids, names and progress tokens
 //! change; everything else keeps its bytes.
 
+mod content;
+mod errors;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::link::Link;
-use crate::backends::tool::Tool;
+use crate::backends::callee::Callee;
 use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::json::Members;
-use crate::mcp::request::McpRequest;
-use crate::mcp::splice::{Span, Splice};
+use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::splice::Splice;
 use crate::mcp::version::Era;
 use crate::mcp::{meta, mirror};
 use crate::rejection::Rejection;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TOOLS_CALL: HeaderValue = HeaderValue::from_static("tools/call");
 
 /// The `_meta` members of a call that a client with a handshake makes at a
 /// stateless server. No capability is claimed: what such a server would ask
@@ -33,18 +35,20 @@ const BRIDGED_META: &str = concat!(
 /// Who calls, where the client did not say who it is.
 const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// The message that calls `tool` at its upstream.
-pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> Bytes {
+/// The message that calls `callee` at its upstream.
+pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64) -> Bytes {
     let mut digits = Vec::with_capacity(20);
     push_decimal(&mut digits, id);
     let id = digits.as_slice();
     let insertion;
+    let own_name = callee.quoted();
     let mut splice = Splice::default();
     if let Some(span) = request.id {
         splice.replace(span, id);
     }
-    if let Some(named) = &request.params.name {
-        splice.replace(named.span, tool.upstream_name.as_bytes());
+    let named = request.named();
+    if let Some(named) = named {
+        splice.replace(named.span, own_name.as_bytes());
     }
     let meta = &request.params.meta;
     if let Some(token) = meta.progress_token {
@@ -58,11 +62,14 @@ pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> B
         if link.era == Era::Modern {
             let keeps_members = cuts.as_ref().is_some_and(|(_, cuts)| cuts.keeps_members);
             insertion = bridged_meta(request, keeps_members);
-            match (meta.span, meta.malformed, &request.params.name) {
-                (Some(span), ..) => splice.insert(span.start() + 1, insertion.as_bytes()),
-                (None, Some(malformed), _) => splice.replace(malformed, insertion.as_bytes()),
-                (None, None, Some(named)) => splice.insert(named.span.end(), insertion.as_bytes()),
-                (None, None, None) => {}
+            match (meta.span, meta.malformed) {
+                (Some(span), _) => splice.insert(span.start() + 1, insertion.as_bytes()),
+                (None, Some(malformed)) => splice.replace(malformed, insertion.as_bytes()),
+                (None, None) => {
+                    if let Some(params) = request.params.span {
+                        splice.insert(params.start() + 1, insertion.as_bytes());
+                    }
+                }
             }
         }
         if let Some((span, cuts)) = &cuts {
@@ -74,7 +81,7 @@ pub(super) fn call(request: &McpRequest, tool: &Tool, link: &Link, id: u64) -> B
 
 /// What is inserted so that a stateless server finds what it needs: members
 /// at the beginning of the `_meta` there is, a whole one in the place of what
-/// is none, or one behind the name.
+/// is none, or one before all other parameters.
 fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
     let client_info = request
         .session
@@ -86,22 +93,24 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
     let (before, behind) = match (meta.span, meta.malformed) {
         (Some(_), _) => ("", if keeps_members { "," } else { "" }),
         (None, Some(_)) => ("{", "}"),
-        (None, None) => (r#","_meta":{"#, "}"),
+        (None, None) => (r#""_meta":{"#, "},"),
     };
     [before, BRIDGED_META, client_info, behind].concat()
 }
 
 /// The headers that go with it.
-pub(super) fn headers(request: &McpRequest, tool: &Tool, link: &Link, arguments: Option<&Value>) -> HeaderMap {
+pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, arguments: Option<&Value>) -> HeaderMap {
     let mut headers = link.headers();
     headers.insert(REQUEST_ID, request.record.request_id.clone());
     if let Some(traceparent) = &request.record.traceparent {
         headers.insert(TRACEPARENT, traceparent.clone());
     }
     if link.era == Era::Modern {
-        headers.insert(mirror::METHOD, TOOLS_CALL);
-        headers.insert(mirror::NAME, tool.upstream_name_header.clone());
-        for parameter in &tool.mirrored {
+        headers.insert(mirror::METHOD, HeaderValue::from_static(request.operation.method()));
+        if let Some(name) = callee.header(&request.operation) {
+            headers.insert(mirror::NAME, name);
+        }
+        for parameter in callee.tool().map_or(&[][..], |tool| &tool.mirrored) {
             if let Some(value) = arguments.and_then(|arguments| parameter.value(arguments)) {
                 headers.insert(parameter.header.clone(), value);
             }
@@ -111,52 +120,52 @@ pub(super) fn headers(request: &McpRequest, tool: &Tool, link: &Link, arguments:
 }
 
 /// The answer of a server of `era` as the client of `request` must hear it.
+/// `label` names the server in URIs.
 ///
 /// # Errors
 ///
 /// If the answer asks for something that cannot be asked of this client.
-pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) -> Result<Bytes, Rejection> {
+pub(super) fn answer(
+    request: &McpRequest,
+    era: Era,
+    label: &str,
+    message: &UpstreamMessage,
+) -> Result<Bytes, Rejection> {
+    let edits;
     let mut splice = Splice::default();
     match &message.kind {
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
             match (request.era(), era) {
-                (Era::Legacy, Era::Modern) => downgrade(&mut splice, message, members)?,
+                (Era::Legacy, Era::Modern) => downgrade(&mut splice, request, message, members)?,
                 (Era::Modern, Era::Legacy) if members.result_type.is_none() => {
                     let is_empty = message.bytes[result.start() + 1..].trim_ascii_start().starts_with(b"}");
-                    let member: &[u8] =
-                        if is_empty { br#""resultType":"complete""# } else { br#""resultType":"complete","# };
-                    splice.insert(result.start() + 1, member);
+                    splice.insert(result.start() + 1, stateless_members(&request.operation));
+                    if !is_empty {
+                        splice.insert(result.start() + 1, b",");
+                    }
                 }
                 (Era::Legacy, Era::Legacy) | (Era::Modern, _) => {}
             }
+            edits = content::edits(request, label, message, *result);
+            for (span, text) in &edits {
+                splice.replace(*span, text.as_bytes());
+            }
         }
         UpstreamKind::Error { id, error, code } => {
-            // A stateless client knows no -32002 and no -32042 (MCP 2026-07-28, "Error codes").
-            let code: Option<&[u8]> = match (*code, request.era()) {
-                (-32002, Era::Modern) => Some(b"-32602"),
-                (-32042, Era::Modern) => Some(b"-32603"),
-                _ => None,
-            };
-            if let Some(code) = code {
-                let text = message.text(*error);
-                // Without an id the error is taken out of its message.
-                let offset = id.map_or(0, |_| error.start());
-                // Scanned before, so it is an object.
-                let _ = Members::for_each(text, |key, value| {
-                    if key == "code" {
-                        splice.replace(Span::of(value, text).offset(offset), code);
-                    }
-                });
+            edits = errors::edits(request, *code, message.text(*error));
+            // Without an id the error is taken out of its message.
+            let offset = id.map_or(0, |_| error.start());
+            for (span, text) in &edits {
+                splice.replace(span.offset(offset), text.as_bytes());
             }
-            match id {
-                Some(id) => splice.replace(*id, request.id_text().as_bytes()),
+            let Some(id) = id else {
                 // It could not read the id, but we know whose answer it is.
-                None => {
-                    let error = splice.apply(&message.bytes.slice(error.range()));
-                    return Ok(response_with_error(request.id_text(), &error));
-                }
-            }
+                let error = splice.apply(&message.bytes.slice(error.range()));
+                return Ok(response_with_error(request.id_text(), &error));
+            };
+            splice.replace(*id, request.id_text().as_bytes());
+            return Ok(splice.apply(&message.bytes));
         }
         UpstreamKind::Notification { progress_token, .. } => {
             if let (Some(theirs), Some(ours)) = (progress_token, request.params.meta.progress_token) {
@@ -164,16 +173,34 @@ pub(super) fn answer(request: &McpRequest, era: Era, message: &UpstreamMessage) 
             }
         }
         UpstreamKind::Request { .. } => {
-            return Err(Rejection::CannotBridge { detail: "the tool asks for something during the call" });
+            return Err(cannot_bridge(request, "the server asks for something during the call"));
         }
     }
     Ok(splice.apply(&message.bytes))
 }
 
+/// What a stateless client must find in a result (MCP 2026-07-28, "Results",
+/// "Caching"); a server with a handshake says nothing of it.
+const fn stateless_members(operation: &Operation) -> &'static [u8] {
+    match operation {
+        Operation::ReadResource(_) => br#""resultType":"complete","ttlMs":0,"cacheScope":"private""#,
+        _ => br#""resultType":"complete""#,
+    }
+}
+
+fn cannot_bridge(request: &McpRequest, detail: &'static str) -> Rejection {
+    Rejection::CannotBridge { detail, of_tool: request.tool().is_some() }
+}
+
 /// Cuts what clients with a handshake do not know out of a result.
-fn downgrade(splice: &mut Splice<'_>, message: &UpstreamMessage, members: &ResultMembers) -> Result<(), Rejection> {
+fn downgrade(
+    splice: &mut Splice<'_>,
+    request: &McpRequest,
+    message: &UpstreamMessage,
+    members: &ResultMembers,
+) -> Result<(), Rejection> {
     if members.result_type.is_some_and(|kind| message.text(kind) != "\"complete\"") {
-        return Err(Rejection::CannotBridge { detail: "the tool asks for input this client cannot give" });
+        return Err(cannot_bridge(request, "the server asks for input this client cannot give"));
     }
     members.without_stateless.spans.iter().for_each(|cut| splice.remove(cut.clone()));
     Ok(())

@@ -230,6 +230,10 @@ fn an_upstreams_name_can_be_told_from_its_tools() {
     assert_fault("naming: {separator: \"\"}", "1:naming.separator: ");
     assert_fault("naming: {separator: \" / \"}", "1:naming.separator: ");
     assert_fault(
+        "upstreams:\n  crm: {url: 'http://127.0.0.1/mcp'}\n  CRM: {url: 'http://127.0.0.1/mcp'}",
+        "3:upstreams.CRM: `CRM` and another upstream differ in case alone",
+    );
+    assert_fault(
         "upstreams: {a: {builtin: demo}}\nmcpServers: {a: {builtin: demo}}",
         "2:mcpServers.a: `a` stands under `upstreams` already",
     );

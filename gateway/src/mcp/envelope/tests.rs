@@ -24,6 +24,25 @@ fn a_call_is_read_with_its_places() {
 }
 
 #[test]
+fn a_completion_refers_to_a_prompt_or_to_a_resource() {
+    for (reference, found) in [
+        (r#"{"type":"ref/prompt","name":"x__y"}"#, Some((true, "x__y"))),
+        (r#"{ "uri":"a:{b}", "type":"ref/\u0072esource" }"#, Some((false, "a:{b}"))),
+        (r#"{"type":"ref/prompt","uri":"a:b"}"#, None),
+        (r#"{"type":"ref/tool","name":"a"}"#, None),
+        ("{}", None),
+        ("[]", None),
+        ("\"ref/prompt\"", None),
+    ] {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{{"ref":{reference}}}}}"#);
+        let params = scan(&text).unwrap().params;
+        let read = params.reference().map(|read| (matches!(read, Reference::Prompt(_)), &*read.subject().text));
+        assert_eq!(read, found, "{reference}");
+    }
+}
+
+#[test]
 fn a_member_given_twice_is_refused_however_it_is_spelt() {
     for text in [
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
@@ -34,6 +53,9 @@ fn a_member_given_twice_is_refused_however_it_is_spelt() {
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1,"progressToken":2}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":null,"progressToken":2}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null,"params":{"name":"a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b","ur\u0069":"a:c"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"ref":{},"ref":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"ref":{"type":"ref/prompt","name":"a","name":"b"}}}"#,
     ] {
         assert!(refusal(text).contains("twice"), "{text}");
     }
@@ -88,6 +110,7 @@ fn a_member_that_only_its_case_tells_from_a_known_one_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argument\u017f":{}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"x","params":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"PARAMS":{"name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"ref":{"type":"ref/prompt","name":"a","NAME":"b"}}}"#,
     ] {
         assert!(refusal(text).contains("case"), "{text}");
     }

@@ -4,6 +4,7 @@ use portcullis_policies::yaml::Document;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
+use crate::mcp::request::ResourceUri;
 use crate::mcp::test_request::{call, call_with, list};
 
 const POLICIES: &str = r#"
@@ -94,8 +95,62 @@ async fn the_callers_address_counts_and_an_unknown_one_denies() {
 async fn a_list_shows_what_may_be_called() {
     let listing = pass(&Arc::default(), list()).await.unwrap();
     for (tool, shown) in [("crm__search", true), ("crm__delete_all", false), ("other__t", false), ("far__t", false)] {
-        assert_eq!(listing.filter.shows(tool), shown, "{tool}");
+        assert_eq!(listing.filter.shows(Wanted::Tool(tool)), shown, "{tool}");
     }
     // It depends on the arguments, which a list does not have.
-    assert!(listing.filter.shows("files__read"));
+    assert!(listing.filter.shows(Wanted::Tool("files__read")));
+}
+
+const READERS: &str = r#"
+policies:
+  - name: readers
+    subjects: {roles: [ci]}
+    prompts: {allow: ["crm__*"]}
+    resources: {allow: ["note://*", "crm+file:///*"], deny: ["*secret*", "far+*"]}
+"#;
+
+fn reading(own: &str, public: &str) -> Operation {
+    Operation::ReadResource(ResourceUri { own: own.into(), public: public.into(), upstream: None })
+}
+
+#[tokio::test]
+async fn a_resource_is_decided_by_both_of_its_uris_and_a_deny_wins() {
+    let policies = PolicySet::compile(&[Document::parse(READERS, "p.yaml").unwrap()]).unwrap();
+    let layer = AuthorizeLayer::new(Arc::new(policies), Arc::default());
+    for (operation, allowed) in [
+        (reading("note://a", "crm+note://a"), true),
+        (reading("file:///a", "crm+file:///a"), true),
+        (reading("file:///a", "other+file:///a"), false),
+        (reading("note://secret", "crm+note://secret"), false),
+        (reading("note://a", "far+note://a"), false),
+        (reading("x:y", "crm+x:y"), false),
+        (Operation::GetPrompt { prompt: "crm__ask".into() }, true),
+        (Operation::CompletePrompt { prompt: "other__ask".into() }, false),
+        (Operation::CallTool { tool: "crm__ask".into() }, false),
+    ] {
+        let message = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"uri":"u","name":"n"}}"#;
+        let request = crate::mcp::test_request::request(operation.clone(), message);
+        let mut listing = list();
+        let inner = service_fn(|_| std::future::ready(Ok::<_, Rejection>(())));
+        let decided = layer.clone().layer(inner).oneshot(request).await;
+        assert_eq!(decided.is_ok(), allowed, "{operation:?}");
+        layer
+            .layer(service_fn(|_: Box<McpRequest>| std::future::ready(Ok::<_, Rejection>(()))))
+            .check(&mut listing)
+            .unwrap();
+        assert_eq!(listing.filter.shows(operation.wanted().unwrap()), allowed, "{operation:?}");
+    }
+}
+
+/// Nothing but the arguments of tools and prompts can satisfy a condition.
+#[tokio::test]
+async fn a_resource_has_no_arguments() {
+    let text = "policies: [{name: p, resources: {allow: [\"*\"]}, when: 'args.ok == true'}]";
+    let policies = PolicySet::compile(&[Document::parse(text, "p.yaml").unwrap()]).unwrap();
+    let layer = AuthorizeLayer::new(Arc::new(policies), Arc::default());
+    let message = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"uri":"a:b","arguments":{"ok":true}}}"#;
+    let request = crate::mcp::test_request::request(reading("a:b", "crm+a:b"), message);
+    let inner = service_fn(|_| std::future::ready(Ok::<_, Rejection>(())));
+    let refused = layer.layer(inner).oneshot(request).await.unwrap_err();
+    assert_eq!(refused, Rejection::UnknownResource { uri: "a:b".to_owned() });
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::headers::Accepts;
 use crate::mcp::envelope::Params;
-use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::request::{Filter, McpRequest, Operation};
 use crate::mcp::version::Version;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -61,7 +61,7 @@ impl Arrival {
             mirrored: HeaderMap::new(),
             record: self.record,
             limits: Arc::default(),
-            filter: ToolFilter::default(),
+            filter: Filter::default(),
             refusal: None,
         }
     }

@@ -8,8 +8,10 @@ use super::arrival::Arrival;
 use super::headers::NamedVersion;
 use super::{Decoder, headers, stateless};
 use crate::backends::tool::full_name;
+use crate::backends::uri;
 use crate::mcp::envelope::{Envelope, EnvelopeError, Kind, MAX_ID_BYTES};
-use crate::mcp::request::{McpRequest, Operation, ToolFilter};
+use crate::mcp::reference::Reference;
+use crate::mcp::request::{Filter, ItemKind, McpRequest, Operation, ResourceUri};
 use crate::mcp::session::Session;
 use crate::mcp::splice::Span;
 use crate::mcp::version::{Era, Version};
@@ -99,7 +101,7 @@ impl Decoder {
             mirrored,
             record: arrival.record,
             limits: Arc::default(),
-            filter: ToolFilter::default(),
+            filter: Filter::default(),
             refusal: None,
         })))
     }
@@ -141,29 +143,61 @@ impl Decoder {
             ("initialize", Era::Legacy) => Ok(Operation::Initialize),
             ("ping", Era::Legacy) => Ok(Operation::Ping),
             ("server/discover", Era::Modern) => Ok(Operation::Discover),
-            ("tools/list", _) => Ok(Operation::ListTools),
-            ("tools/call", _) => {
-                let name = envelope.params.name.as_ref();
-                let name = name.ok_or_else(|| Rejection::invalid_params("`name` must be a string"))?;
-                if envelope.params.arguments_malformed {
-                    return Err(Rejection::invalid_params("`arguments` must be an object"));
-                }
-                if envelope.params.meta_malformed {
-                    return Err(Rejection::invalid_params("`_meta` must be an object"));
-                }
-                if envelope.params.meta.progress_token.is_some_and(|token| token.range().len() > MAX_ID_BYTES) {
-                    // Said again with each piece of an answer.
-                    return Err(Rejection::invalid_params("`progressToken` may have at most 1 KiB"));
-                }
-                let tool = match server {
-                    Some(server) => full_name(server, &self.settings.separator, &name.text).into(),
-                    None => Arc::clone(&name.text),
-                };
-                Ok(Operation::CallTool { tool })
+            ("tools/call", _) => Ok(Operation::CallTool { tool: self.called(envelope, server)? }),
+            ("prompts/get", _) => Ok(Operation::GetPrompt { prompt: self.called(envelope, server)? }),
+            ("resources/read", _) => {
+                check_meta(envelope)?;
+                let uri = envelope.params.uri();
+                let uri = uri.ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
+                Ok(Operation::ReadResource(resource(&uri.text, server)))
             }
-            _ => Err(Rejection::UnknownMethod),
+            ("completion/complete", _) => {
+                check_meta(envelope)?;
+                let reference = envelope.params.reference();
+                let reference = reference.ok_or_else(|| {
+                    Rejection::invalid_params(
+                        "`ref` must be a `ref/prompt` with a `name` or a `ref/resource` with a `uri`",
+                    )
+                })?;
+                Ok(match reference {
+                    Reference::Prompt(name) => Operation::CompletePrompt { prompt: self.full(&name.text, server) },
+                    Reference::Resource(uri) => Operation::CompleteResource(resource(&uri.text, server)),
+                })
+            }
+            _ => ItemKind::of_method(method).map(Operation::List).ok_or(Rejection::UnknownMethod),
         }
     }
+
+    /// The full name of the tool or prompt that is called.
+    fn called(&self, envelope: &Envelope<'_>, server: Option<&str>) -> Result<Arc<str>, Rejection> {
+        let name = envelope.params.name.as_ref();
+        let name = name.ok_or_else(|| Rejection::invalid_params("`name` must be a string"))?;
+        if envelope.params.arguments_malformed {
+            return Err(Rejection::invalid_params("`arguments` must be an object"));
+        }
+        check_meta(envelope)?;
+        Ok(self.full(&name.text, server))
+    }
+
+    fn full(&self, name: &Arc<str>, server: Option<&str>) -> Arc<str> {
+        server.map_or_else(|| Arc::clone(name), |server| full_name(server, &self.settings.separator, name).into())
+    }
+}
+
+/// The resource of a URI as clients of this path write it.
+fn resource(text: &Arc<str>, server: Option<&str>) -> ResourceUri {
+    server.map_or_else(|| uri::of_all(text), |server| uri::of_one(server, text))
+}
+
+fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
+    if envelope.params.meta_malformed {
+        return Err(Rejection::invalid_params("`_meta` must be an object"));
+    }
+    if envelope.params.meta.progress_token.is_some_and(|token| token.range().len() > MAX_ID_BYTES) {
+        // Said again with each piece of an answer.
+        return Err(Rejection::invalid_params("`progressToken` may have at most 1 KiB"));
+    }
+    Ok(())
 }
 
 fn text(body: &Bytes, span: Span) -> &str {

@@ -54,6 +54,7 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Vers
 fn mirrored_name<'p>(method: &str, params: &'p Params) -> Option<&'p str> {
     match method {
         "tools/call" | "prompts/get" => params.name.as_ref().map(|name| &*name.text),
+        "resources/read" => params.uri().map(|uri| &*uri.text),
         _ => None,
     }
 }

@@ -74,9 +74,20 @@ pub(super) fn outside(rejection: &Rejection, era: Era) -> Outside {
             let tool: String = tool.chars().take(128).collect();
             Outside::rpc(StatusCode::OK, -32602, format!("unknown tool: {tool}"))
         }
+        Rejection::UnknownPrompt { prompt } => {
+            let prompt: String = prompt.chars().take(128).collect();
+            Outside::rpc(StatusCode::OK, -32602, format!("unknown prompt: {prompt}"))
+        }
+        // Earlier revisions have a code of its own for it (MCP 2025-11-25,
+        // "Resources", error handling).
+        Rejection::UnknownResource { uri } => {
+            let uri: String = uri.chars().take(1024).collect();
+            Outside::rpc(StatusCode::OK, if modern { -32602 } else { -32002 }, "resource not found")
+                .with(json!({"uri": uri}))
+        }
         // Answered as a result, so that a model reads it and corrects itself.
         Rejection::BadArguments { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
-        Rejection::CannotBridge { detail } => Outside::rpc(StatusCode::OK, -32603, *detail),
+        Rejection::CannotBridge { detail, .. } => Outside::rpc(StatusCode::OK, -32603, *detail),
         Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
         Rejection::UnsupportedVersion { requested } => {
             Outside::rpc(StatusCode::BAD_REQUEST, -32022, "this protocol version is not supported")

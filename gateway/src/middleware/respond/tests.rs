@@ -55,6 +55,8 @@ fn table() -> Vec<Row> {
         (R::MalformedMeta { detail: "why" }, 400, Some(-32602), None, null.clone()),
         (R::InvalidParams { detail: text() }, 200, Some(-32602), None, null.clone()),
         (R::UnknownTool { tool: text() }, 200, Some(-32602), None, null.clone()),
+        (R::UnknownPrompt { prompt: text() }, 200, Some(-32602), None, null.clone()),
+        (R::UnknownResource { uri: text() }, 200, Some(-32002), None, json!({"uri": text()})),
         (R::UnknownSession, 404, Some(-31404), None, null.clone()),
         (
             R::UnsupportedVersion { requested: "1999".to_owned() },
@@ -136,7 +138,7 @@ async fn an_id_that_is_not_known_is_left_out() {
 async fn what_a_model_can_mend_is_a_result_in_the_clients_era() {
     for rejection in [
         Rejection::BadArguments { detail: "argument `a`: \"x\"\n".into() },
-        Rejection::CannotBridge { detail: "why" },
+        Rejection::CannotBridge { detail: "why", of_tool: true },
         Rejection::PromptTooLong { prompt_tokens: 9, context_length: 8 },
         Rejection::ModelFailed,
     ] {

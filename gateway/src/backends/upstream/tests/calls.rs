@@ -69,7 +69,7 @@ async fn the_circuit_opens_after_the_last_attempt_and_closes_with_a_success() {
     let fixture = calling(|nth| if nth < 5 { unreachable() } else { Say::result(r#"{"content":[]}"#) });
     let tool = fixture.upstream.find("crm__find", Instant::now() + TIMEOUT).await.unwrap().unwrap();
     settle().await;
-    let call = || Arc::clone(&fixture.upstream).call(Box::new(of_legacy_client()), Arc::clone(&tool));
+    let call = || Arc::clone(&fixture.upstream).call(Box::new(of_legacy_client()), Callee::Tool(Arc::clone(&tool)));
     assert!(matches!(call().await, Err(Rejection::Upstream(_))));
     assert_eq!(fixture.is_up(), Some(0));
     let started = Instant::now();

@@ -143,6 +143,6 @@ async fn a_retired_upstream_says_nothing_of_its_successor() {
     let tool = fixture.upstream.find("crm__find", Instant::now() + TIMEOUT).await.unwrap().unwrap();
     settle().await;
     fixture.upstream.retire();
-    assert!(Arc::clone(&fixture.upstream).call(Box::new(of_modern_client()), tool).await.is_err());
+    assert!(Arc::clone(&fixture.upstream).call(Box::new(of_modern_client()), Callee::Tool(tool)).await.is_err());
     assert_eq!(fixture.is_up(), Some(1));
 }

@@ -1,20 +1,26 @@
+use std::sync::Arc;
+
 use super::super::tests::{request, session, tool};
 use super::*;
 use crate::mcp::version::Version;
 
 fn link(era: Era) -> Link {
-    Link { era, version: HeaderValue::from_static("x"), session: None, connection: 0 }
+    Link { era, version: HeaderValue::from_static("x"), session: None, connection: 0, offer: Arc::default() }
+}
+
+fn callee(definition: &str) -> Callee {
+    Callee::Tool(Arc::new(tool(definition)))
 }
 
 fn sent(client: Version, server: Era, body: &str) -> String {
-    let sent = call(&request(client, body), &tool(r#"{"name":"find"}"#), &link(server), 42);
+    let sent = call(&request(client, body), &callee(r#"{"name":"find"}"#), &link(server), 42);
     String::from_utf8(sent.to_vec()).unwrap()
 }
 
 fn heard(client: Version, server: Era, message: &'static str) -> Result<String, Rejection> {
     let request = request(client, r#"{"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"crm__find"}}"#);
     let message = UpstreamMessage::scan(Bytes::from_static(message.as_bytes())).unwrap();
-    answer(&request, server, &message).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    answer(&request, server, "crm", &message).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 const LEGACY: Version = Version::V2025_11_25;
@@ -58,7 +64,7 @@ fn a_stateless_server_gets_the_meta_it_needs_once() {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"n"{meta}}}}}"#);
         let mut request = request(LEGACY, &body);
         request.session = Some(session(Some(r#"{"name":"c"}"#)));
-        let sent = call(&request, &tool(r#"{"name":"find"}"#), &link(Era::Modern), 42);
+        let sent = call(&request, &callee(r#"{"name":"find"}"#), &link(Era::Modern), 42);
         let sent = String::from_utf8(sent.to_vec()).unwrap();
         let value: Value = serde_json::from_str(&sent).unwrap();
         let got = &value["params"]["_meta"];
@@ -121,7 +127,7 @@ fn error_codes_a_stateless_client_does_not_know_become_ones_it_knows() {
 
 #[test]
 fn a_call_names_itself_in_headers_for_stateless_servers_only() {
-    let tool = tool(
+    let tool = callee(
         r#"{"name":"fünd","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"boolean","x-mcp-header":"B"}}}}"#,
     );
     let request = request(LEGACY, r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"n"}}"#);
@@ -134,4 +140,60 @@ fn a_call_names_itself_in_headers_for_stateless_servers_only() {
     assert_eq!(headers["x-request-id"], "r1");
     let headers = super::headers(&request, &tool, &link(Era::Legacy), Some(&arguments));
     assert!(!headers.contains_key("mcp-name") && !headers.contains_key("mcp-param-a"));
+}
+
+fn read(client: Version, server: Option<&str>, message: &str) -> String {
+    let body = r#"{"jsonrpc":"2.0","id":"q","method":"resources/read","params":{"uri":"crm+a:b"}}"#;
+    let uri = crate::backends::uri::of_all(&"crm+a:b".into());
+    let mut request = *crate::mcp::test_request::request(Operation::ReadResource(uri), body);
+    (request.version, request.server) = (client, server.map(Arc::from));
+    let message = UpstreamMessage::scan(Bytes::copy_from_slice(message.as_bytes())).unwrap();
+    String::from_utf8(answer(&request, Era::Legacy, "crm", &message).unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn a_resource_is_read_by_the_uri_it_has_at_its_server() {
+    let body = r#"{"jsonrpc":"2.0","id":"q","method":"resources/read","params":{"x":1.0, "uri" : "crm+a:\u0062"}}"#;
+    let uri = crate::backends::uri::of_all(&"crm+a:b".into());
+    let request = *crate::mcp::test_request::request(Operation::ReadResource(uri), body);
+    let callee = Callee::Resource("a:b".into());
+    let sent = call(&request, &callee, &link(Era::Legacy), 42);
+    assert_eq!(sent, r#"{"jsonrpc":"2.0","id":42,"method":"resources/read","params":{"x":1.0, "uri" : "a:b"}}"#);
+    let headers = super::headers(&request, &callee, &link(Era::Modern), None);
+    assert_eq!(headers["mcp-method"], "resources/read");
+    assert_eq!(headers["mcp-name"], "a:b");
+}
+
+#[test]
+fn a_completion_names_no_header_and_only_its_reference_changes() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"crm__p"},"argument":{"name":"name","value":"crm__p"}}}"#;
+    let operation = Operation::CompletePrompt { prompt: "crm__p".into() };
+    let request = *crate::mcp::test_request::request(operation, body);
+    let callee = Callee::Prompt("p".into());
+    let sent = call(&request, &callee, &link(Era::Legacy), 42);
+    let expected = body.replacen("crm__p", "p", 1).replace("\"id\":1", "\"id\":42");
+    assert_eq!(sent, expected.as_str());
+    assert!(!super::headers(&request, &callee, &link(Era::Modern), None).contains_key("mcp-name"));
+}
+
+#[test]
+fn a_resource_that_is_read_is_complete_private_and_stale_for_a_stateless_client() {
+    assert_eq!(
+        read(Version::MODERN, Some("crm"), r#"{"jsonrpc":"2.0","id":42,"result":{"contents":[]}}"#),
+        r#"{"jsonrpc":"2.0","id":"q","result":{"resultType":"complete","ttlMs":0,"cacheScope":"private","contents":[]}}"#
+    );
+}
+
+#[test]
+fn a_resource_that_is_not_found_is_named_as_the_client_named_it() {
+    let not_found = r#"{"jsonrpc":"2.0","id":42,"error":{"code":-32002,"message":"m","data":{"uri":"a:b"}}}"#;
+    assert_eq!(
+        read(LEGACY, None, not_found),
+        r#"{"jsonrpc":"2.0","id":"q","error":{"code":-32002,"message":"m","data":{"uri":"crm+a:b"}}}"#
+    );
+    assert_eq!(read(LEGACY, Some("crm"), not_found), not_found.replace("42", "\"q\""));
+    assert_eq!(
+        read(Version::MODERN, None, r#"{"jsonrpc":"2.0","id":42,"error":{"code":-32002,"message":"m"}}"#),
+        r#"{"jsonrpc":"2.0","id":"q","error":{"data":{"uri":"crm+a:b"},"code":-32602,"message":"m"}}"#
+    );
 }

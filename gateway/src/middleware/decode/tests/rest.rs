@@ -1,6 +1,7 @@
 //! The REST flavour.
 
 use super::*;
+use crate::mcp::request::ItemKind;
 
 const INVOKE: &str = "/mcp/v1/tools/invoke";
 
@@ -90,7 +91,7 @@ async fn tools_are_listed_with_this_flavours_names() {
         answered.body,
         r#"{"tools":[{"name":"t","description":"d","input_schema":{"b":1.0,"a":2}},{"name":"u","description":null,"input_schema":null}]}"#
     );
-    assert_eq!(front.passed().operation, Operation::ListTools);
+    assert_eq!(front.passed().operation, Operation::List(ItemKind::Tool));
 }
 
 #[tokio::test]

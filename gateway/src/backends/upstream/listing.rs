@@ -1,0 +1,58 @@
+//! What an upstream's definitions become, kind by kind.
+
+use serde_json::value::RawValue;
+
+use crate::backends::item::{Item, ItemList, ItemNaming};
+use crate::backends::tool::{Tool, ToolList, ToolNaming};
+use crate::mcp::request::ItemKind;
+
+/// What makes a list out of an upstream's definitions.
+pub(super) trait Listing: Send + Sync {
+    /// One entry.
+    type Entry: Send;
+    /// All of them.
+    type List: Send + Sync;
+
+    /// What is listed.
+    fn kind(&self) -> ItemKind;
+
+    /// The entry of a definition; `None` where it is not to be shown.
+    fn entry(&self, definition: &RawValue) -> Option<Self::Entry>;
+
+    /// The list of the entries.
+    fn list(&self, entries: Vec<Self::Entry>) -> Self::List;
+}
+
+impl Listing for ToolNaming {
+    type Entry = Tool;
+    type List = ToolList;
+
+    fn kind(&self) -> ItemKind {
+        ItemKind::Tool
+    }
+
+    fn entry(&self, definition: &RawValue) -> Option<Tool> {
+        self.tool(definition)
+    }
+
+    fn list(&self, entries: Vec<Tool>) -> ToolList {
+        ToolList::new(entries)
+    }
+}
+
+impl Listing for ItemNaming {
+    type Entry = Item;
+    type List = ItemList;
+
+    fn kind(&self) -> ItemKind {
+        Self::kind(self)
+    }
+
+    fn entry(&self, definition: &RawValue) -> Option<Item> {
+        self.item(definition)
+    }
+
+    fn list(&self, entries: Vec<Item>) -> ItemList {
+        ItemList::new(entries)
+    }
+}

@@ -1,0 +1,127 @@
+//! What stands inside a result and must be told otherwise to its client: the
+//! URIs of resources where several upstreams stand behind one endpoint, and
+//! kinds of content that the client's revision does not have.
+
+use serde_json::value::RawValue;
+
+use crate::backends::uri;
+use crate::mcp::answer::UpstreamMessage;
+use crate::mcp::json::{Members, push_string};
+use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::scanner::string;
+use crate::mcp::splice::Span;
+use crate::mcp::version::Version;
+
+/// The changes to a result, each a place in its message and what belongs there.
+pub(super) type Edits = Vec<(Span, String)>;
+
+/// How content must look to one client.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    /// The result's text, in which places are.
+    result: &'a str,
+    /// What names the upstream in URIs, where they must name it.
+    label: Option<&'a str>,
+    /// Links to resources are written as text (they came with 2025-06-18).
+    spells_links: bool,
+}
+
+/// The changes to the result of `request` that is `result` in `message`.
+/// `label` names the upstream in URIs.
+pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage, result: Span) -> Edits {
+    let label = request.server.is_none().then_some(label);
+    let spells_links = request.version < Version::V2025_06_18;
+    let mut edits = Edits::new();
+    if label.is_none() && !spells_links {
+        return edits;
+    }
+    let place = result.start();
+    let result = message.text(result);
+    let form = Form { result, label, spells_links };
+    let member = match request.operation {
+        // The blocks that hold URIs say so in their type.
+        Operation::CallTool { .. } if result.contains("\"resource") => "content",
+        Operation::GetPrompt { .. } if result.contains("\"resource") => "messages",
+        Operation::ReadResource(_) => "contents",
+        _ => return edits,
+    };
+    for entry in member_of(result, member).map(elements).unwrap_or_default() {
+        match request.operation {
+            Operation::ReadResource(_) => form.name_uri(entry, &mut edits),
+            Operation::GetPrompt { .. } => {
+                let content = member_of(entry, "content").unwrap_or_default();
+                let blocks = if content.starts_with('[') { elements(content) } else { vec![content] };
+                blocks.into_iter().for_each(|block| form.block(block, &mut edits));
+            }
+            _ => form.block(entry, &mut edits),
+        }
+    }
+    for (span, _) in &mut edits {
+        *span = span.offset(place);
+    }
+    edits
+}
+
+// === impl Form ===
+
+impl Form<'_> {
+    /// One block of content.
+    fn block(self, block: &str, edits: &mut Edits) {
+        match member_of(block, "type").and_then(string).as_deref() {
+            Some("resource_link") if self.spells_links => {
+                edits.push((Span::of(block, self.result), self.spelt(block)));
+            }
+            Some("resource_link") => self.name_uri(block, edits),
+            Some("resource") => {
+                if let Some(resource) = member_of(block, "resource") {
+                    self.name_uri(resource, edits);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The member `uri` of an object.
+    fn name_uri(self, object: &str, edits: &mut Edits) {
+        let Some(label) = self.label else { return };
+        let Some(written) = member_of(object, "uri") else { return };
+        if let Some(own) = string(written) {
+            edits.push((Span::of(written, self.result), quoted(&uri::public(label, &own))));
+        }
+    }
+
+    /// A link as a block of text.
+    fn spelt(self, link: &str) -> String {
+        let text = |member| member_of(link, member).and_then(string).unwrap_or_default();
+        let (own, title) = (text("uri"), text("title"));
+        let title = if title.is_empty() { text("name") } else { title };
+        let address = self.label.map_or_else(|| own.clone(), |label| uri::public(label, &own));
+        let line = if title.is_empty() { address.into_owned() } else { format!("{title}: {address}") };
+        format!(r#"{{"type":"text","text":{}}}"#, quoted(&line))
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    out
+}
+
+/// A member of an object; `None` also where there is no object.
+fn member_of<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = None;
+    let read = Members::for_each(object, |key, value| {
+        if key == name {
+            found = Some(value);
+        }
+    });
+    read.ok().and(found)
+}
+
+/// The elements of an array; none where there is no array.
+fn elements(array: &str) -> Vec<&str> {
+    serde_json::from_str::<Vec<&RawValue>>(array).unwrap_or_default().into_iter().map(RawValue::get).collect()
+}
+
+#[cfg(test)]
+mod tests;

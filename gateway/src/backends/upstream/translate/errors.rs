@@ -1,0 +1,49 @@
+//! An upstream's error as its client knows it.
+
+use crate::mcp::json::{Members, push_string};
+use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::splice::Span;
+use crate::mcp::version::Era;
+
+/// No such resource (MCP 2025-11-25, "Resources", error handling).
+const RESOURCE_NOT_FOUND: i64 = -32002;
+/// The client must visit a URL first (MCP 2025-11-25, "Elicitation").
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+/// The changes to an `error` object, each a place in it and what belongs there.
+///
+/// A stateless client knows no -32002 and no -32042 (MCP 2026-07-28, "Error
+/// codes"). A resource is named as the client named it.
+pub(super) fn edits(request: &McpRequest, code: i64, error: &str) -> Vec<(Span, String)> {
+    let shown = match (code, request.era()) {
+        (RESOURCE_NOT_FOUND, Era::Modern) => Some("-32602"),
+        (URL_ELICITATION_REQUIRED, Era::Modern) => Some("-32603"),
+        _ => None,
+    };
+    let names_uri = matches!(request.operation, Operation::ReadResource(_)) && request.server.is_none();
+    let mut edits = Vec::new();
+    if shown.is_none() && !names_uri {
+        return edits;
+    }
+    let mut asked = String::new();
+    push_string(&mut asked, request.called_name());
+    let mut has_data = false;
+    // Scanned before, so it is an object.
+    let _ = Members::for_each(error, |key, value| match key.as_ref() {
+        "code" => edits.extend(shown.map(|shown| (Span::of(value, error), shown.to_owned()))),
+        "data" => {
+            has_data = true;
+            let _ = Members::for_each(value, |key, uri| {
+                if names_uri && key == "uri" {
+                    edits.push((Span::of(uri, error), asked.clone()));
+                }
+            });
+        }
+        _ => {}
+    });
+    if code == RESOURCE_NOT_FOUND && shown.is_some() && !has_data {
+        let start = Span::of(&error[1..1], error);
+        edits.push((start, format!(r#""data":{{"uri":{asked}}},"#)));
+    }
+    edits
+}

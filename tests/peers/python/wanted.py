@@ -1,0 +1,42 @@
+"""The half that both Python clients share: do what a call of the script wants, answer what is asked."""
+
+
+async def outcome(operations: dict, wanted: dict, refusal: type[Exception]) -> dict:
+    progress = []
+
+    async def on_progress(done, total, message):
+        progress.append(done)
+
+    try:
+        result = await operations[wanted.get("op", "tool")](wanted, on_progress)
+    except refusal as error:
+        return {"error": {"code": error.error.code, "message": error.error.message, "data": error.error.data}}
+    return {"result": result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
+
+
+class Answers:
+    """The callbacks of a client that can answer what the script has answers for."""
+
+    def __init__(self, script: dict, types) -> None:
+        self.answers = script.get("answers", {})
+        self.types = types
+
+    def callbacks(self) -> dict:
+        known = {
+            "elicitation": ("elicitation_callback", self.elicit),
+            "sampling": ("sampling_callback", self.sample),
+            "roots": ("list_roots_callback", self.roots),
+        }
+        return dict(known[question] for question in self.answers)
+
+    async def elicit(self, context, params):
+        return self.types.ElicitResult.model_validate(self.answers["elicitation"])
+
+    async def sample(self, context, params):
+        text = {"type": "text", "text": self.answers["sampling"]}
+        return self.types.CreateMessageResult.model_validate(
+            {"role": "assistant", "content": text, "model": "scripted", "stopReason": "endTurn"}
+        )
+
+    async def roots(self, context):
+        return self.types.ListRootsResult.model_validate({"roots": [{"uri": uri} for uri in self.answers["roots"]]})
