@@ -19,6 +19,7 @@ mod rest;
 mod routing;
 mod schemas;
 mod sdk_clients;
+mod sealing;
 mod shutdown;
 mod streaming;
 mod tls;

@@ -1,5 +1,9 @@
 // The half that both TypeScript clients share: list the tools, make the calls, print what came back.
+import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+
 async function outcome(call, wanted) {
+    while (wanted.after && !existsSync(wanted.after)) await setTimeout(10);
     const progress = [];
     try {
         const onprogress = update => progress.push(update.progress);

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamablehttp_client
 
 
 async def call(session: ClientSession, wanted: dict) -> dict:
+    while "after" in wanted and not Path(wanted["after"]).exists():
+        await asyncio.sleep(0.01)
     progress = []
 
     async def on_progress(done, total, message):

@@ -1,12 +1,14 @@
 """Drives an MCP endpoint with the Python SDK's 2.x client.
 
-Takes one argument, a script `{url, headers, calls: [{name, arguments}], mode}`, and prints
-`{protocolVersion, tools, calls: [{result, progress} or {error}]}`, as every peer client does.
+Takes one argument, a script `{url, headers, calls: [{name, arguments, after}], mode}`, and prints
+`{protocolVersion, tools, calls: [{result, progress} or {error}]}`, as every peer client does. A call with
+`after` is made once that file exists.
 """
 
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import httpx2
 from mcp import Client, MCPError
@@ -14,6 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 
 async def call(client: Client, wanted: dict) -> dict:
+    while "after" in wanted and not Path(wanted["after"]).exists():
+        await asyncio.sleep(0.01)
     progress = []
 
     async def on_progress(done, total, message):
