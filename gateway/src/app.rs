@@ -62,7 +62,7 @@ pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
-    let assembly = Arc::new(Assembly::new(telemetry.access_log()));
+    let assembly = Arc::new(Assembly::new(telemetry.access_log())?);
     let ended = runtime.block_on(run(assembly, config, source));
     // Tasks that do not end by themselves end here.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));

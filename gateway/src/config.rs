@@ -19,6 +19,7 @@ use crate::backends::settings::{ModelSettings, UpstreamSettings};
 use crate::listener::TlsSettings;
 use crate::middleware::ip_allowlist::NetworkSettings;
 use crate::middleware::origin::WebOrigin;
+use crate::secret::Secret;
 use crate::telemetry::LogSettings;
 
 pub use self::key::NewKey;
@@ -42,6 +43,7 @@ mod policy_files;
 mod reloads;
 mod scalar;
 mod secret;
+mod sessions;
 mod source;
 mod transport;
 mod upstreams;
@@ -69,6 +71,9 @@ pub struct Config {
     pub limits: Limits,
     /// Who may enter.
     pub auth: AuthSettings,
+    /// What session ids are sealed with; the first seals, all open. None: a key
+    /// made for this run.
+    pub session_keys: Vec<Secret<String>>,
     /// What they may do.
     pub policies: Arc<PolicySet>,
     /// The MCP servers behind us, in the order of the file.

@@ -27,6 +27,7 @@
 //! auth  admin  backends  reload
 //! mcp  http_client  telemetry  audit  listener
 //! body  record
+//! seal
 //! secret  running  metrics  rejection  door  timestamp
 //! decimal
 //! ```
@@ -51,6 +52,7 @@ pub mod rejection;
 pub mod reload;
 pub mod router;
 pub mod running;
+pub mod seal;
 pub mod secret;
 pub mod stack;
 pub mod telemetry;

@@ -88,6 +88,7 @@ fn surroundings(policies: &[&str]) -> tempfile::TempDir {
         fs::copy(fixtures.join(fixture), folder.path().join(name)).unwrap();
     }
     fs::write(folder.path().join("billing.key"), "key\n").unwrap();
+    fs::write(folder.path().join("session.key"), "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n").unwrap();
     fs::write(folder.path().join("partner.jwks.json"), r#"{"keys":[]}"#).unwrap();
     fs::create_dir_all(folder.path().join("models/qwen3-0.6b")).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {

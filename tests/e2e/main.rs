@@ -20,6 +20,7 @@ mod rest;
 mod routing;
 mod schemas;
 mod sdk_clients;
+mod sealing;
 mod shutdown;
 mod streaming;
 mod tls;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use portcullis_tests::certificates::Authority;
 use portcullis_tests::command::portcullis;
-use portcullis_tests::gateway::Home;
+use portcullis_tests::gateway::{Home, sha256};
 use portcullis_tests::peer::{python, tests_directory};
 
 #[test]
@@ -58,6 +58,7 @@ fn check_accepts_every_key() {
     home.write("tls.key", &identity.key);
     home.write("ca.crt", authority.certificate());
     home.write("crm.token", "secret");
+    home.write("session.key", &sha256("session"));
     home.write("portcullis.yaml", include_str!("../fixtures/every-key.yaml"));
     home.write("policies/all.yaml", include_str!("../fixtures/every-key-policies.yaml"));
     let finished = portcullis(home.path(), &["check"]);

@@ -57,6 +57,19 @@ impl Gateway {
         Self { child, home, main, admin, log, answers }.wait_until_ready()
     }
 
+    /// Ends the process and starts another in the same directory.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end by itself, with success.
+    pub fn restart(&mut self) {
+        self.signal(Signal::SIGTERM);
+        assert_eq!(self.wait_exit().code(), Some(0), "{}", self.log.text());
+        let home = std::mem::replace(&mut self.home, Home::empty());
+        // The one that is dropped has ended.
+        *self = Self::start(home).wait_until_ready();
+    }
+
     fn start(home: Home) -> Self {
         let (mut child, log, answers) = spawn(&home, &["serve", "-c", "portcullis.yaml"]);
         let mut address_of = |listener: &str| {

@@ -33,7 +33,8 @@ impl Sdk {
         }
     }
 
-    /// Connects, lists the tools, makes the calls (`[{name, arguments}]`) and reports
+    /// Connects, lists the tools, makes the calls (`[{name, arguments, after}]`, each
+    /// once the file `after` exists, where it names one) and reports
     /// `{protocolVersion, tools, calls: [{result, progress} or {error}]}`.
     ///
     /// # Panics

@@ -30,6 +30,7 @@ use portcullis::middleware::decode::{DecodeLayer, DecodeSettings};
 use portcullis::middleware::rate_limit::{LimiterStore, Quotas, RateLimitLayer};
 use portcullis::record::CallRecord;
 use portcullis::rejection::Rejection;
+use portcullis::seal::KeyRing;
 use portcullis_policies::yaml::Document;
 use portcullis_policies::{PolicySet, Principal};
 use tower::{Service, ServiceBuilder, service_fn};
@@ -83,7 +84,10 @@ impl Gateway {
         let authenticator = Arc::new(authenticator(size, &metrics));
         let policies = Arc::new(policies(size.policies));
         let quotas = LimiterStore::default().quotas(policies.limits(), HashMap::new(), SEPARATOR.into());
-        let (quotas, sessions) = (Arc::new(quotas), Arc::new(Sessions::new(MAX_SESSIONS)));
+        let (quotas, sessions) = (
+            Arc::new(quotas),
+            Arc::new(Sessions::new(MAX_SESSIONS, Arc::new(KeyRing::new().expect("random numbers")))),
+        );
         let body = Bytes::from(message::call(TOOL, CALL_BYTES));
         let callers = (0..size.callers).map(|caller| caller * size.keys / size.callers);
         let callers = callers.map(|number| caller(number, body.len(), &sessions)).collect();
@@ -185,6 +189,7 @@ fn caller(number: usize, length: usize, sessions: &Sessions) -> HeaderMap {
     let session = sessions.open(Agreement {
         version: Version::NEWEST_LEGACY,
         principal: format!("apiKey:{}", key_name(number)).into(),
+        server: None,
         capabilities: Bytes::from_static(b"{}"),
         client_info: None,
     });

@@ -29,6 +29,7 @@ use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
 use crate::middleware::respond::PublicUrl;
 use crate::running::Running;
+use crate::seal::KeyRing;
 use crate::stack::{self, Parts};
 use crate::telemetry::AccessLog;
 
@@ -37,6 +38,7 @@ pub(super) struct Assembly {
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Readiness,
     pub(super) running: Arc<Running>,
+    pub(super) keys: Arc<KeyRing>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
     access_log: AccessLog,
@@ -45,15 +47,17 @@ pub(super) struct Assembly {
 // === impl Assembly ===
 
 impl Assembly {
-    pub(super) fn new(access_log: AccessLog) -> Self {
-        Self {
+    pub(super) fn new(access_log: AccessLog) -> anyhow::Result<Self> {
+        let keys = Arc::new(KeyRing::new().context("the system gives no random numbers")?);
+        Ok(Self {
             metrics: Arc::new(Metrics::new()),
             readiness: Readiness::new(),
             running: Arc::default(),
-            sessions: Arc::new(Sessions::new(MAX_SESSIONS)),
+            sessions: Arc::new(Sessions::new(MAX_SESSIONS, Arc::clone(&keys))),
+            keys,
             limiters: LimiterStore::default(),
             access_log,
-        }
+        })
     }
 
     /// Builds what the configuration says, taking over from `last` what did
@@ -116,6 +120,9 @@ impl Assembly {
             )),
             backends,
         };
+        // Nothing fails any more. What the last configuration's requests seal
+        // from here on is sealed with the new key already.
+        self.keys.replace(&config.session_keys);
         Ok(Generation {
             stack: stack::build(parts),
             upstreams,
@@ -207,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = LogSettings::default();
         let lines = LineQueue::start(Box::new(Sink::default()), settings.format);
-        let assembly = Assembly::new(AccessLog::new(lines, settings));
+        let assembly = Assembly::new(AccessLog::new(lines, settings)).unwrap();
         let mut config = Config::built_in([0; 32]);
         config.models = Vec::new();
         let file = folder.path().join("audit.jsonl");

@@ -35,6 +35,7 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
         .with_context(|| format!("cannot listen on {}", config.admin_listen))?;
     let addresses = (main.local_addr()?, admin.local_addr()?);
     let generation = assembly.generation(&config, None)?;
+    warn_of_lost_sessions(&config);
     let current = Arc::new(ArcSwap::from_pointee(generation));
 
     let settings = ListenerSettings {
@@ -110,6 +111,17 @@ fn introduce(source: &Source, (main, admin): (SocketAddr, SocketAddr)) {
     if let Source::BuiltIn { key, banner } = source {
         // Nobody may be there to read it.
         let _ = write!(std::io::stdout().lock(), "{}", banner(main, admin, key.text.expose()));
+    }
+}
+
+/// Says once what is missing where sessions matter. A gateway for this machine
+/// alone is no replica of another.
+fn warn_of_lost_sessions(config: &Config) {
+    if config.session_keys.is_empty() && !config.listen.ip().is_loopback() {
+        tracing::warn!(
+            key = "sessions.keys",
+            "is not configured: sessions of clients end with this process, and no replica knows them"
+        );
     }
 }
 

@@ -18,6 +18,7 @@ use self::model::ModelFile;
 use self::upstream::UpstreamFile;
 use super::entries::Entries;
 use super::scalar::ByteSize;
+use super::secret::SecretFile;
 use super::written::Written;
 use crate::middleware::origin::WebOrigin;
 
@@ -48,6 +49,8 @@ pub(super) struct ConfigFile {
     pub(super) admin: AdminFile,
     /// How callers prove who they are. Without it nobody enters.
     pub(super) auth: AuthFile,
+    /// What clients keep of their sessions for us.
+    pub(super) sessions: SessionsFile,
     /// The policy files: paths or globs, from this file's folder.
     pub(super) policies: Vec<String>,
     /// The MCP servers behind us, by name. Their tools are NAME__TOOL.
@@ -107,6 +110,16 @@ pub(super) struct LimitsFile {
 pub(super) struct AdminFile {
     /// Where metrics and health are served.
     pub(super) listen: Written<SocketAddr>,
+}
+
+/// `sessions`
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct SessionsFile {
+    /// What session ids are sealed with: the first key seals, all of them open.
+    /// Replicas have the same. Absent: a key made for each run.
+    #[schemars(length(min = 1, max = 16))]
+    pub(super) keys: Option<Vec<SecretFile>>,
 }
 
 /// `naming`
@@ -191,6 +204,7 @@ impl Default for ConfigFile {
             limits: LimitsFile::default(),
             admin: AdminFile::default(),
             auth: AuthFile::default(),
+            sessions: SessionsFile::default(),
             policies: Vec::new(),
             upstreams: Entries::default(),
             mcp_servers: Entries::default(),

@@ -16,6 +16,7 @@ use super::models::models;
 use super::place::Place;
 use super::policy_files;
 use super::secret::{Environment, process_environment};
+use super::sessions;
 use super::upstreams::upstreams;
 use super::written::{Written, formats};
 use crate::audit::AuditSettings;
@@ -117,6 +118,7 @@ pub(super) fn build(
         network: listening::network(&file.network),
         limits: listening::limits(&mut check, &file.limits),
         auth,
+        session_keys: sessions::keys(&mut check, &file.sessions),
         policies: Arc::new(policy_set.unwrap_or_default()),
         upstream_limits,
         separator: file.naming.separator.clone(),

@@ -35,6 +35,7 @@ impl Folder {
             ("server.key", include_str!("tests/server.key")),
             ("other.key", include_str!("tests/other.key")),
             ("secret.txt", "hunter2\n"),
+            ("new.key", "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n"),
             ("jwks.json", r#"{"keys":[]}"#),
         ] {
             fs::write(path.join(name), content).unwrap();
@@ -49,7 +50,11 @@ impl Folder {
     fn load(&self, text: &str, linting: bool) -> Loaded {
         let path = self.path().join("portcullis.yaml");
         fs::write(&path, text).unwrap();
-        let environment = |name: &str| (name == "CRM_TOKEN").then(|| "sesame".to_owned());
+        let environment = |name: &str| match name {
+            "CRM_TOKEN" => Some("sesame".to_owned()),
+            "OLD_KEY" => Some(DIGEST.to_owned()),
+            _ => None,
+        };
         load(&path, &environment, linting)
     }
 
@@ -92,9 +97,11 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LevelFilter::DEBUG));
     let audit = config.audit.unwrap();
     assert_eq!((audit.file, audit.include_arguments), (at("audit.jsonl"), false));
+    let keys: Vec<_> = config.session_keys.iter().map(|key| key.expose().as_str()).collect();
+    assert_eq!(keys, ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", DIGEST]);
     assert_eq!(config.policies.names().collect::<Vec<_>>(), ["all"]);
     assert_eq!(config.warnings, []);
-    for watched in ["portcullis.yaml", "policies", "policies/all.yaml", "secret.txt"] {
+    for watched in ["portcullis.yaml", "policies", "policies/all.yaml", "secret.txt", "new.key"] {
         assert!(config.watched.contains(&at(watched)), "{watched}");
     }
 }

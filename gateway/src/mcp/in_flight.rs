@@ -93,9 +93,10 @@ mod tests {
 
     #[test]
     fn a_request_is_cancelled_by_its_id_while_it_runs() {
-        let session = Sessions::new(1).open(Agreement {
+        let session = Sessions::for_tests(1).open(Agreement {
             version: Version::NEWEST_LEGACY,
             principal: "apiKey:ci".into(),
+            server: None,
             capabilities: Bytes::new(),
             client_info: None,
         });

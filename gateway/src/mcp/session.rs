@@ -1,8 +1,15 @@
 //! Sessions of clients that began with `initialize`.
 //!
 //! A session is what a handshake agreed on, bound to the principal that made
-//! it. Ids are random and never prove who is calling.
+//! it and to the path it was made at. Its id is the agreement itself, sealed:
+//! a process that does not have the session makes it again from its id. So a
+//! session outlives a restart, and any replica serves it. Ids never prove who
+//! is calling.
 
+mod ended;
+mod token;
+
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,54 +20,71 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use self::ended::Ended;
 use super::in_flight::InFlight;
 use super::version::Version;
+use crate::seal::{KeyRing, UnixSeconds};
 
-/// Open sessions in all; beyond them the least used make room. One that keeps
+/// Sessions kept in all; beyond them the least used make room. One that keeps
 /// much of its client counts as several.
 pub const MAX_SESSIONS: usize = 100_000;
-/// A session that is not used for so long has ended.
+/// A session that is not used for so long is kept no longer.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// What a session keeps of its client, at most.
+/// What a session keeps of its client, at most, in each of two parts.
 pub const MAX_KEPT_BYTES: usize = 4 * 1024;
 
 /// One client's session.
 pub struct Session {
     /// `Mcp-Session-Id`.
     pub id: Arc<str>,
+    /// Tells this session's upstream sessions from those of others.
+    pub key: u128,
     /// The revision agreed on.
     pub version: Version,
     /// The name of the principal that opened it; nobody else may use it. By
     /// name, because a renewed token proves the same caller anew.
     pub principal: Arc<str>,
+    /// The one upstream it was opened at; it is of no use at another path.
+    pub server: Option<Arc<str>>,
     /// The client's `capabilities`, as it wrote them.
     pub capabilities: Bytes,
     /// The client's `clientInfo`, as it wrote it.
     pub client_info: Option<Bytes>,
-    /// Tells this session's upstream sessions from those of others.
-    pub key: u128,
     /// Its requests that are not answered yet.
     pub in_flight: InFlight,
     last_used: AtomicU64,
 }
 
 /// What a handshake agreed on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// See [`Session`].
     pub version: Version,
     /// See [`Session`].
     pub principal: Arc<str>,
     /// See [`Session`].
+    pub server: Option<Arc<str>>,
+    /// See [`Session`].
     pub capabilities: Bytes,
     /// See [`Session`].
     pub client_info: Option<Bytes>,
 }
 
-/// All open sessions, bounded.
+/// Who asks for a session, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer<'a> {
+    /// The name of the principal.
+    pub principal: &'a str,
+    /// The one upstream that the path names.
+    pub server: Option<&'a str>,
+}
+
+/// The sessions that are kept here, bounded.
 #[derive(Debug)]
 pub struct Sessions {
+    keys: Arc<KeyRing>,
     open: Cache<Arc<str>, Arc<Session>, Share>,
+    ended: Ended,
     started: Instant,
 }
 
@@ -72,6 +96,13 @@ struct Share;
 
 // === impl Session ===
 
+impl Session {
+    /// Whether it may be used by this bearer.
+    fn is_of(&self, bearer: Bearer<'_>) -> bool {
+        *self.principal == *bearer.principal && self.server.as_deref() == bearer.server
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Its id lets the same principal act in it, so it stays out of logs.
@@ -82,58 +113,101 @@ impl fmt::Debug for Session {
 // === impl Sessions ===
 
 impl Sessions {
-    /// No session yet; room for `capacity`.
+    /// No session yet; room for `capacity`. Ids are sealed with `keys`.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, keys: Arc<KeyRing>) -> Self {
         let room = u64::try_from(capacity).unwrap_or(u64::MAX);
-        Self { open: Cache::with_weighter(capacity, room, Share), started: Instant::now() }
+        Self {
+            keys,
+            open: Cache::with_weighter(capacity, room, Share),
+            ended: Ended::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// What ids are sealed with, for whatever else clients keep for us.
+    #[must_use]
+    pub const fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
     }
 
     /// Opens a session.
     pub fn open(&self, agreement: Agreement) -> Arc<Session> {
-        let random = uuid::Uuid::new_v4();
-        let id: Arc<str> = random.simple().to_string().into();
-        let session = Arc::new(Session {
-            id: Arc::clone(&id),
-            version: agreement.version,
-            principal: agreement.principal,
-            capabilities: agreement.capabilities,
-            client_info: agreement.client_info,
-            key: random.as_u128(),
-            in_flight: InFlight::default(),
-            last_used: AtomicU64::new(self.now()),
-        });
+        let key = uuid::Uuid::new_v4().as_u128();
+        let id: Arc<str> = token::seal(&self.keys, key, &agreement, UnixSeconds::now()).into();
+        let session = self.session(Arc::clone(&id), key, agreement);
         self.open.insert(id, Arc::clone(&session));
         session
     }
 
-    /// The session of this id, if it is open and belongs to the principal.
-    pub fn get(&self, id: &str, principal: &str) -> Option<Arc<Session>> {
-        let session = self.open.get(id).filter(|session| *session.principal == *principal)?;
+    /// The session of this id, if it is the bearer's and has not ended.
+    pub fn get(&self, id: &str, bearer: Bearer<'_>) -> Option<Arc<Session>> {
+        let session = match self.open.get(id) {
+            Some(session) => session.is_of(bearer).then_some(session)?,
+            None => self.open_again(id, bearer, UnixSeconds::now())?,
+        };
         session.last_used.store(self.now(), Ordering::Relaxed);
         Some(session)
     }
 
-    /// Ends a session; `None` if there is none that belongs to the principal.
-    pub fn end(&self, id: &str, principal: &str) -> Option<Arc<Session>> {
-        self.get(id, principal)?;
+    /// Makes a session again that was opened elsewhere, or before it was
+    /// forgotten here.
+    fn open_again(&self, id: &str, bearer: Bearer<'_>, now: UnixSeconds) -> Option<Arc<Session>> {
+        let (key, agreement) = token::open(&self.keys, bearer, id, now)?;
+        if self.ended.has(key) {
+            return None;
+        }
+        let id: Arc<str> = id.into();
+        // Of two requests that bring it at the same time, both get the same.
+        let again = || Ok::<_, Infallible>(self.session(Arc::clone(&id), key, agreement));
+        let Ok(session) = self.open.get_or_insert_with(&id, again);
+        if self.ended.has(key) {
+            // It was ended while it was made.
+            self.open.remove(&id);
+            return None;
+        }
+        Some(session)
+    }
+
+    fn session(&self, id: Arc<str>, key: u128, agreement: Agreement) -> Arc<Session> {
+        Arc::new(Session {
+            id,
+            key,
+            version: agreement.version,
+            principal: agreement.principal,
+            server: agreement.server,
+            capabilities: agreement.capabilities,
+            client_info: agreement.client_info,
+            in_flight: InFlight::default(),
+            last_used: AtomicU64::new(self.now()),
+        })
+    }
+
+    /// Ends a session; `None` if there is none that is the bearer's.
+    pub fn end(&self, id: &str, bearer: Bearer<'_>) -> Option<Arc<Session>> {
+        let session = self.get(id, bearer)?;
+        // First, so that it is not made again.
+        self.ended.add(session.key, UnixSeconds::now() + token::LIFETIME);
         self.open.remove(id).map(|(_, session)| session)
     }
 
-    /// Ends the sessions that were idle for `timeout` and says how many are open.
+    /// Forgets the sessions that were idle for `timeout`, save those that a
+    /// request still holds, and says how many are kept.
     pub fn sweep(&self, timeout: Duration) -> usize {
         let oldest = self.now().saturating_sub(timeout.as_secs());
-        self.open.retain(|_, session| session.last_used.load(Ordering::Relaxed) >= oldest);
+        let is_idle = |session: &Session| session.last_used.load(Ordering::Relaxed) < oldest;
+        self.open.retain(|_, session| Arc::strong_count(session) > 1 || !is_idle(session));
+        self.ended.sweep(UnixSeconds::now());
         self.open.len()
     }
 
-    /// How many are open.
+    /// How many are kept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether none is open.
+    /// Whether none is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -148,64 +222,19 @@ impl Sessions {
 // === impl Share ===
 
 impl Weighter<Arc<str>, Arc<Session>> for Share {
-    fn weight(&self, _: &Arc<str>, session: &Arc<Session>) -> u64 {
+    fn weight(&self, id: &Arc<str>, session: &Arc<Session>) -> u64 {
         let kept = session.capabilities.len() + session.client_info.as_ref().map_or(0, Bytes::len);
-        u64::try_from(1 + kept / 1024).unwrap_or(u64::MAX)
+        u64::try_from(1 + (id.len() + kept) / 1024).unwrap_or(u64::MAX)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn agreement(principal: &str) -> Agreement {
-        Agreement {
-            version: Version::NEWEST_LEGACY,
-            principal: principal.into(),
-            capabilities: Bytes::new(),
-            client_info: None,
-        }
-    }
-
-    #[test]
-    fn a_session_is_its_principals_alone() {
-        let sessions = Sessions::new(10);
-        let id = sessions.open(agreement("alice")).id.clone();
-        assert!(sessions.get(&id, "alice").is_some());
-        assert!(sessions.get(&id, "bob").is_none());
-        assert!(sessions.end(&id, "bob").is_none());
-        assert!(sessions.end(&id, "alice").is_some());
-        assert!(sessions.get(&id, "alice").is_none());
-    }
-
-    #[test]
-    fn a_flood_of_sessions_stays_within_bounds() {
-        let sessions = Sessions::new(100);
-        for _ in 0..10_000 {
-            sessions.open(agreement("alice"));
-        }
-        assert!(sessions.len() <= 100);
-    }
-
-    #[test]
-    fn sessions_that_keep_much_are_fewer() {
-        let sessions = Sessions::new(90);
-        let much = Bytes::from(vec![b' '; MAX_KEPT_BYTES]);
-        for _ in 0..1_000 {
-            let (capabilities, client_info) = (much.clone(), Some(much.clone()));
-            sessions.open(Agreement { capabilities, client_info, ..agreement("alice") });
-        }
-        assert!((1..=10).contains(&sessions.len()), "{} are open", sessions.len());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_idle_sessions_are_swept() {
-        let sessions = Sessions::new(10);
-        let idle = sessions.open(agreement("alice")).id.clone();
-        let busy = sessions.open(agreement("alice")).id.clone();
-        tokio::time::advance(Duration::from_secs(40)).await;
-        sessions.get(&busy, "alice").unwrap();
-        assert_eq!(sessions.sweep(Duration::from_secs(30)), 1);
-        assert!(sessions.get(&idle, "alice").is_none());
+impl Sessions {
+    /// As [`Sessions::new`], with a key that nobody else has.
+    pub(crate) fn for_tests(capacity: usize) -> Self {
+        Self::new(capacity, Arc::new(KeyRing::new().expect("random numbers")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,8 @@ impl Decoder {
                     // There are no sessions to end (2026-07-28, Streamable HTTP).
                     return Err(Rejection::MethodNotAllowed { allow: "POST" });
                 }
-                return self.end_session(head, inner).await;
+                let server = if let Door::Server(name) = door { Some(name) } else { None };
+                return self.end_session(head, server, inner).await;
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
@@ -225,14 +226,19 @@ impl Decoder {
     }
 
     /// `DELETE` of a session by its client.
-    async fn end_session<S>(&self, head: http::request::Parts, mut inner: S) -> Result<Response<Body>, Rejection>
+    async fn end_session<S>(
+        &self,
+        head: http::request::Parts,
+        server: Option<Arc<str>>,
+        mut inner: S,
+    ) -> Result<Response<Body>, Rejection>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let arrival = Arrival::new(head, None, self.settings.request_timeout)?;
+        let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         let id = headers::session_id(&arrival.headers)?
             .ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })?;
-        let session = self.sessions.end(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
+        let session = self.sessions.end(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
         let mut ended = arrival.into_request(Operation::SessionEnded);
         (ended.version, ended.session) = (session.version, Some(session));
         inner.call(Box::new(ended)).await?;

@@ -41,6 +41,7 @@ pub(super) async fn initialize(
     let session = sessions.open(Agreement {
         version,
         principal: request.principal.shared_name(),
+        server: request.server.clone(),
         capabilities: request.params.capabilities.map_or_else(Bytes::new, copy),
         client_info: request.params.client_info.filter(fits).map(copy),
     });

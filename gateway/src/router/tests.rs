@@ -9,13 +9,16 @@ use crate::backends::Backend;
 use crate::backends::test_backend::{TestBackend, unreachable};
 use crate::mcp::in_flight::Cancellable;
 use crate::mcp::request::{Filter, ItemKind, Wanted};
-use crate::mcp::session::MAX_KEPT_BYTES;
+use crate::mcp::session::{Bearer, MAX_KEPT_BYTES};
 use crate::mcp::test_request::{call, list, request};
 use crate::mcp::version::Version;
 
+/// Who asks, in requests made here.
+const CI: Bearer<'static> = Bearer { principal: "apiKey:ci", server: None };
+
 fn router(backends: &[Arc<TestBackend>]) -> Router {
     let all = backends.iter().map(|backend| Arc::clone(backend) as Arc<dyn Backend>).collect();
-    Router::new(Arc::new(Backends::new(all, "__".into())), Arc::new(Sessions::new(10)), Arc::default())
+    Router::new(Arc::new(Backends::new(all, "__".into())), Arc::new(Sessions::for_tests(10)), Arc::default())
 }
 
 fn backend(name: &str, tools: &[&str]) -> Arc<TestBackend> {
@@ -159,7 +162,7 @@ async fn a_session_keeps_no_more_of_its_client_than_it_may() {
     assert_eq!(router.sessions.len(), 0);
     let opened = router.clone().oneshot(initialize(&format!(r#"{{"clientInfo":{{"icons":"{long}"}}}}"#))).await;
     let Ok(Answer::Opened { session, .. }) = opened else { panic!("no session") };
-    assert_eq!(router.sessions.get(&session, "apiKey:ci").unwrap().client_info, None);
+    assert_eq!(router.sessions.get(&session, CI).unwrap().client_info, None);
 }
 
 #[tokio::test]
@@ -170,7 +173,7 @@ async fn a_session_cancels_its_own_requests_and_ends_at_its_servers() {
     router.clone().oneshot(request(Operation::Cancelled, message)).await.unwrap();
 
     let Ok(Answer::Opened { session, .. }) = router.clone().oneshot(initialize("{}")).await else { panic!() };
-    let session = router.sessions.get(&session, "apiKey:ci").unwrap();
+    let session = router.sessions.get(&session, CI).unwrap();
     let mut running = call("a__t");
     running.session = Some(Arc::clone(&session));
     let running = Cancellable::begin(&running).unwrap();

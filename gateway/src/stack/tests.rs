@@ -91,7 +91,7 @@ fn gateway() -> Gateway {
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
         },
-        sessions: Arc::new(Sessions::new(10)),
+        sessions: Arc::new(Sessions::for_tests(10)),
         quotas: Arc::new(LimiterStore::default().quotas(policies.limits(), [].into(), "__".into())),
         policies,
         backends: Arc::new(Backends::new([vec![backend], models].concat(), "__".into())),

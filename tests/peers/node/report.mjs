@@ -1,4 +1,7 @@
 // The half that both TypeScript clients share: list the tools, make the calls, print what came back.
+import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+
 const operations = {
     tool: (client, wanted, options, call) => call({ name: wanted.name, arguments: wanted.arguments ?? {} }, options),
     prompts: client => client.listPrompts(),
@@ -10,6 +13,7 @@ const operations = {
 };
 
 async function outcome(client, call, wanted) {
+    while (wanted.after && !existsSync(wanted.after)) await setTimeout(10);
     const progress = [];
     try {
         const onprogress = update => progress.push(update.progress);

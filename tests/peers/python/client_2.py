@@ -4,7 +4,8 @@ Takes one argument, a script, and prints a report, as every peer client does.
 
 The script is `{url, headers, calls, mode, answers}`. A call is `{op, …}`: a `tool` (the default) or
 `prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
-or one of the lists `prompts`, `resources` and `templates`. `answers` says how the client answers
+or one of the lists `prompts`, `resources` and `templates`; one with `after` is made once that file
+exists. `answers` says how the client answers
 questions: `elicitation` (the result), `sampling` (a text), `roots` (a list of URIs). It can answer
 only those that stand there.
 

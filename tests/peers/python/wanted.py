@@ -1,7 +1,13 @@
 """The half that both Python clients share: do what a call of the script wants, answer what is asked."""
 
 
+import asyncio
+from pathlib import Path
+
+
 async def outcome(operations: dict, wanted: dict, refusal: type[Exception]) -> dict:
+    while "after" in wanted and not Path(wanted["after"]).exists():
+        await asyncio.sleep(0.01)
     progress = []
 
     async def on_progress(done, total, message):

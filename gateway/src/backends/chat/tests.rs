@@ -243,9 +243,10 @@ async fn a_client_that_goes_away_stops_the_model() {
 async fn a_client_that_cancels_stops_the_model() {
     let model = Script::of([Step::Waits(Arc::new(Notify::new()))]);
     let (chat, metrics) = chat(&model);
-    let session = Sessions::new(1).open(Agreement {
+    let session = Sessions::for_tests(1).open(Agreement {
         version: Version::NEWEST_LEGACY,
         principal: "apiKey:ci".into(),
+        server: None,
         capabilities: bytes::Bytes::new(),
         client_info: None,
     });

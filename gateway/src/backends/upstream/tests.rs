@@ -154,9 +154,10 @@ fn of_anonymous() -> McpRequest {
 }
 
 pub(super) fn session(client_info: Option<&'static str>) -> Arc<Session> {
-    Sessions::new(1).open(Agreement {
+    Sessions::for_tests(1).open(Agreement {
         version: Version::NEWEST_LEGACY,
         principal: "apiKey:ci".into(),
+        server: None,
         capabilities: Bytes::new(),
         client_info: client_info.map(|info| Bytes::from_static(info.as_bytes())),
     })

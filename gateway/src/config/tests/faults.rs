@@ -81,6 +81,22 @@ fn an_open_listener_without_authentication_is_refused() {
 }
 
 #[test]
+fn a_fault_in_session_keys_is_reported_where_it_stands() {
+    for (keys, fault) in [
+        ("[]", "1:sessions.keys: must not be empty"),
+        ("[{file: secret.txt}]", "1:sessions.keys[0]: holds less than 32 random bytes"),
+        ("[{file: no.key}]", "1:sessions.keys[0].file: `no.key` cannot be read"),
+        ("[{env: NO_KEY}]", "1:sessions.keys[0].env: the environment variable `NO_KEY` is not set"),
+        ("[{file: new.key}, {file: new.key}]", "1:sessions.keys[1]: the same key stands before it already"),
+        ("{file: new.key}", "1:sessions.keys: "),
+    ] {
+        assert_fault(&format!("sessions: {{keys: {keys}}}"), fault);
+    }
+    let hex = "0".repeat(64);
+    assert_fault(&format!("sessions: {{keys: [\"{hex}\"]}}"), "1:sessions.keys[0]: is not random");
+}
+
+#[test]
 fn files_of_tls_must_be_there_and_fit() {
     for (tls, fault) in [
         ("{cert: server.crt, key: no.key}", "1:tls.key: `no.key` cannot be read"),

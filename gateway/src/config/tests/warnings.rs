@@ -34,6 +34,7 @@ fn what_is_hardly_meant_is_warned_of() {
             "3:upstreams.a.headers.X-Api-Key: a secret stands",
         ),
         ("mcpServers: {a: {command: a, env: {GITHUB_TOKEN: x}}}", "3:mcpServers.a.env.GITHUB_TOKEN: a secret stands"),
+        (&format!("sessions: {{keys: [\"{DIGEST}\"]}}"), "3:sessions.keys[0]: a secret stands in the file"),
         ("mcpServers: {a: {command: a, autoApprove: [x]}}", "3:mcpServers.a.autoApprove: means nothing here"),
         ("mcpServers: {a: {command: a, alwaysAllow: []}}", "3:mcpServers.a.alwaysAllow: means nothing here"),
         ("mcpServers: {a: {command: a, env: {X: \"${X}\"}}}", "3:mcpServers.a.env.X: `${…}` is not expanded here"),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::headers::Accepts;
 use crate::mcp::envelope::Params;
 use crate::mcp::request::{Filter, McpRequest, Operation};
+use crate::mcp::session::Bearer;
 use crate::mcp::version::Version;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -39,6 +40,11 @@ impl Arrival {
         let principal = record.principal.get().cloned().ok_or(Rejection::NoCredential)?;
         let deadline = Instant::now() + request_timeout;
         Ok(Self { headers: head.headers, server, accepts, principal, record, deadline, timeout: request_timeout })
+    }
+
+    /// Who asks, as far as sessions are concerned.
+    pub(super) fn bearer(&self) -> Bearer<'_> {
+        Bearer { principal: self.principal.name(), server: self.server.as_deref() }
     }
 
     /// A request that comes without a message.

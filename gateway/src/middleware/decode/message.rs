@@ -121,7 +121,7 @@ impl Decoder {
         let Some(id) = headers::session_id(&arrival.headers)? else {
             return Ok((version.unwrap_or(Version::ASSUMED), None));
         };
-        let session = self.sessions.get(id, arrival.principal.name()).ok_or(Rejection::UnknownSession)?;
+        let session = self.sessions.get(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
         Ok((version.unwrap_or(session.version), Some(session)))
     }
 

@@ -54,7 +54,7 @@ const SETTINGS_MAX_BODY: usize = 2048;
 impl Front {
     fn new() -> Self {
         Self {
-            sessions: Arc::new(Sessions::new(10)),
+            sessions: Arc::new(Sessions::for_tests(10)),
             seen: Arc::default(),
             answer: |request| match request.id {
                 Some(_) => Ok(Answer::result(request.id_text(), "{}")),
@@ -69,8 +69,18 @@ impl Front {
 
     /// A session of a principal.
     fn session(&self, principal: &str, version: Version) -> Arc<str> {
-        let agreement =
-            Agreement { version, principal: principal.into(), capabilities: Bytes::new(), client_info: None };
+        self.session_at(None, principal, version)
+    }
+
+    /// The same at the path of one upstream.
+    fn session_at(&self, server: Option<&str>, principal: &str, version: Version) -> Arc<str> {
+        let agreement = Agreement {
+            version,
+            principal: principal.into(),
+            server: server.map(Arc::from),
+            capabilities: Bytes::new(),
+            client_info: None,
+        };
         Arc::clone(&self.sessions.open(agreement).id)
     }
 

@@ -1,6 +1,7 @@
 //! Clients with a handshake: sessions, revisions, notifications.
 
 use super::*;
+use crate::mcp::session::Bearer;
 
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -35,19 +36,34 @@ async fn a_session_is_nobody_elses() {
         assert_eq!(front.send(Method::DELETE, "/mcp", &[("mcp-session-id", id)], "").await.status, 404);
     }
     assert!(front.nothing_passed());
-    assert!(front.sessions.get(&theirs, "apiKey:other").is_some());
+    assert!(front.sessions.get(&theirs, Bearer { principal: "apiKey:other", server: None }).is_some());
+}
+
+#[tokio::test]
+async fn a_session_is_of_no_use_at_another_path() {
+    let front = Front::new();
+    let at = |server| front.session_at(server, "apiKey:ci", Version::NEWEST_LEGACY);
+    for (id, path) in [(at(None), "/servers/crm/mcp"), (at(Some("crm")), "/mcp"), (at(Some("erp")), "/servers/crm/mcp")]
+    {
+        for method in [Method::POST, Method::DELETE] {
+            assert_eq!(front.send(method, path, &[("mcp-session-id", &id)], PING).await.status, 404, "{path}");
+        }
+    }
+    assert!(front.nothing_passed());
 }
 
 #[tokio::test]
 async fn a_session_ends_when_its_client_says_so() {
     let front = Front::new();
-    let id = front.session("apiKey:ci", Version::NEWEST_LEGACY);
-    let ended = front.send(Method::DELETE, "/servers/crm/mcp", &[("mcp-session-id", &id)], "").await;
-    assert_eq!((ended.status, ended.body.as_str()), (204, ""));
-    let request = front.passed();
-    assert_eq!((request.operation, request.session.unwrap().id.clone()), (Operation::SessionEnded, Arc::clone(&id)));
-    assert_eq!(front.send(Method::DELETE, "/mcp", &[("mcp-session-id", &id)], "").await.status, 404);
-    assert_eq!(front.send(Method::DELETE, "/mcp", &[], "").await.status, 400);
+    for (server, path) in [(None, "/mcp"), (Some("crm"), "/servers/crm/mcp")] {
+        let id = front.session_at(server, "apiKey:ci", Version::NEWEST_LEGACY);
+        let ended = front.send(Method::DELETE, path, &[("mcp-session-id", &id)], "").await;
+        assert_eq!((ended.status, ended.body.as_str()), (204, ""));
+        let request = front.passed();
+        assert_eq!((request.operation, &request.session.unwrap().id), (Operation::SessionEnded, &id));
+        assert_eq!(front.send(Method::DELETE, path, &[("mcp-session-id", &id)], "").await.status, 404);
+        assert_eq!(front.send(Method::DELETE, path, &[], "").await.status, 400);
+    }
 }
 
 #[tokio::test]
