@@ -25,6 +25,7 @@ use foldhash::quality::RandomState;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::{ItemKind, McpRequest};
 use crate::rejection::{Rejection, UpstreamFailure};
 use answer::Answer;
@@ -47,15 +48,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Its tools as last seen, without waiting; `None` while never seen.
-    fn known_tools(&self) -> Option<Arc<ToolList>>;
+    /// Its tools as last seen by clients of these abilities, without waiting;
+    /// `None` while never seen.
+    fn known_tools(&self, abilities: Capabilities) -> Option<Arc<ToolList>>;
 
-    /// Its tools.
+    /// Its tools for clients of these abilities: servers show some only to who
+    /// can be asked what they ask.
     ///
     /// # Errors
     ///
     /// If they are not known by the deadline.
-    fn tools(&self, deadline: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>>;
+    fn tools(
+        &self,
+        abilities: Capabilities,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>>;
 
     /// A tool by its full name, looked for anew where it is not known.
     ///
@@ -65,6 +72,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn find<'a>(
         &'a self,
         full_name: &'a str,
+        abilities: Capabilities,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>>;
 
@@ -105,6 +113,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// If the call is refused, or fails before anything was answered.
     fn call(self: Arc<Self>, request: Box<McpRequest>, callee: Callee)
     -> BoxFuture<'static, Result<Answer, Rejection>>;
+
+    /// The roots of a client session changed.
+    fn roots_changed(&self, _session: u128) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
 
     /// A client's session ended.
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()>;
@@ -179,8 +192,8 @@ impl Backends {
 
     /// A tool that is known without asking anybody, and who has it.
     #[must_use]
-    pub fn known_tool(&self, full_name: &str) -> Option<(&Arc<dyn Backend>, Arc<Tool>)> {
+    pub fn known_tool(&self, full_name: &str, abilities: Capabilities) -> Option<(&Arc<dyn Backend>, Arc<Tool>)> {
         let backend = self.of_name(full_name)?;
-        Some((backend, backend.known_tools()?.get(full_name).cloned()?))
+        Some((backend, backend.known_tools(abilities)?.get(full_name).cloned()?))
     }
 }

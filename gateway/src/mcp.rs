@@ -8,6 +8,8 @@
 
 pub mod answer;
 pub mod arguments;
+pub mod asks;
+pub mod capabilities;
 pub mod envelope;
 pub mod in_flight;
 pub mod json;

@@ -151,6 +151,8 @@ pub enum Rejection {
     AuditUnavailable,
     /// The client said that it no longer waits.
     Cancelled,
+    /// The call that waited for its client's input is no more.
+    ParkedCallLost,
     /// The upstream asked for something this client cannot give.
     CannotBridge {
         /// What is needed.

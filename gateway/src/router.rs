@@ -18,6 +18,7 @@ use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
 use crate::backends::{Backend, Backends};
+use crate::mcp::asks::Reply;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::metrics::{CallStatus, Metrics};
@@ -74,6 +75,20 @@ impl Router {
                 }
                 Ok(Answer::Accepted)
             }
+            Operation::Responded { id, said } => {
+                if let Some(session) = &request.session {
+                    let reply = Reply { body: request.body.clone(), id: *id, said: *said };
+                    session.asks.reply(request.text(*id), reply);
+                }
+                Ok(Answer::Accepted)
+            }
+            Operation::RootsChanged => {
+                if let Some(session) = &request.session {
+                    let told = self.backends.all().iter().map(|backend| backend.roots_changed(session.key));
+                    futures_util::future::join_all(told).await;
+                }
+                Ok(Answer::Accepted)
+            }
             Operation::Notified => Ok(Answer::Accepted),
             Operation::SessionEnded => {
                 self.metrics.sessions(self.sessions.len());
@@ -89,7 +104,7 @@ impl Router {
     /// Asks the backend for a tool that is not known.
     async fn find(&self, request: &McpRequest, full_name: &str) -> Result<(Arc<dyn Backend>, Arc<Tool>), Rejection> {
         let backend = self.backends.of_name(full_name).ok_or_else(|| unknown(request))?;
-        let found = backend.find(full_name, request.deadline).await;
+        let found = backend.find(full_name, request.abilities, request.deadline).await;
         let found = found.map_err(|failure| failed(request, backend, failure))?;
         let tool = found.ok_or_else(|| unknown(request))?;
         Ok((Arc::clone(backend), tool))
@@ -128,7 +143,7 @@ impl Service<Box<McpRequest>> for Router {
             request.record.set_status(CallStatus::Error);
             return Box::pin(ready(Err(refusal)));
         }
-        match request.tool().and_then(|name| self.backends.known_tool(name)) {
+        match request.tool().and_then(|name| self.backends.known_tool(name, request.abilities)) {
             // Nothing is to be waited for before the backend.
             Some((backend, tool)) => {
                 note(&request, &tool);

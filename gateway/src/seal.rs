@@ -41,6 +41,8 @@ pub struct KeyRing {
 pub enum Purpose {
     /// `Mcp-Session-Id`
     Session,
+    /// `requestState`
+    State,
     /// For tests of what must not be taken for something else.
     #[cfg(test)]
     Test,
@@ -184,6 +186,7 @@ impl Purpose {
     const fn label(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::State => "state",
             #[cfg(test)]
             Self::Test => "test",
         }

@@ -160,8 +160,9 @@ impl Assembly {
             }
             TransportSettings::Demo => DemoTransport::new(),
         };
-        let upstream = Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics))
-            .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
+        let upstream =
+            Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics), Arc::clone(&self.keys))
+                .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
         Ok(upstream)
     }
 }

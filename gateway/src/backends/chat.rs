@@ -36,6 +36,7 @@ use super::answer::Answer;
 use super::callee::Callee;
 use super::settings::ModelSettings;
 use super::tool::{Tool, ToolList};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::McpRequest;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailure};
@@ -203,15 +204,20 @@ impl Backend for Chat {
         Some(self.since)
     }
 
-    fn known_tools(&self) -> Option<Arc<ToolList>> {
+    fn known_tools(&self, _: Capabilities) -> Option<Arc<ToolList>> {
         Some(Arc::clone(&self.tools))
     }
 
-    fn tools(&self, _: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
+    fn tools(&self, _: Capabilities, _: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
         Box::pin(async { Ok(Arc::clone(&self.tools)) })
     }
 
-    fn find<'a>(&'a self, full_name: &'a str, _: Instant) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
+    fn find<'a>(
+        &'a self,
+        full_name: &'a str,
+        _: Capabilities,
+        _: Instant,
+    ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
         Box::pin(async { Ok(self.tools.get(full_name).cloned()) })
     }
 

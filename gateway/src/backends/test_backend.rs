@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::callee::Callee;
 use super::settings::ToolSelection;
 use super::tool::{Tool, ToolList, ToolNaming};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::McpRequest;
 use crate::metrics::CallStatus;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
@@ -101,11 +102,11 @@ impl Backend for TestBackend {
         self.model_since
     }
 
-    fn known_tools(&self) -> Option<Arc<ToolList>> {
+    fn known_tools(&self, _: Capabilities) -> Option<Arc<ToolList>> {
         self.list.clone().ok()
     }
 
-    fn tools(&self, _: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
+    fn tools(&self, _: Capabilities, _: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
         Box::pin(async {
             tokio::time::sleep(self.delay).await;
             self.list.clone()
@@ -115,9 +116,10 @@ impl Backend for TestBackend {
     fn find<'a>(
         &'a self,
         full_name: &'a str,
+        abilities: Capabilities,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
-        Box::pin(async move { Ok(self.tools(deadline).await?.get(full_name).cloned()) })
+        Box::pin(async move { Ok(self.tools(abilities, deadline).await?.get(full_name).cloned()) })
     }
 
     fn call(

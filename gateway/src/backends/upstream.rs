@@ -6,17 +6,22 @@
 //! of different eras, relayed as its messages arrive.
 
 mod asked;
+mod asking;
 mod calling;
 mod catalog;
 mod catalogs;
 mod circuit;
 mod handshake;
+mod introduction;
 mod link;
 mod links;
 mod listing;
+mod parking;
 mod relay;
+mod rounds;
 mod sent;
 mod single_flight;
+mod state;
 mod tending;
 mod translate;
 
@@ -26,11 +31,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use self::calling::Call;
 use self::catalog::Catalog;
 use self::catalogs::Catalogs;
 use self::circuit::Circuit;
 use self::links::Links;
 use self::listing::Listing;
+use self::parking::Parked;
+use self::state::State;
 use super::Backend;
 use super::answer::Answer;
 use super::callee::Callee;
@@ -40,9 +48,13 @@ use super::settings::UpstreamSettings;
 use super::tool::{Tool, ToolList, ToolNaming};
 use super::transport::{Transport, TransportError};
 use super::uri;
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::version::Era;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
+use crate::seal::KeyRing;
 
 /// An upstream MCP server.
 #[derive(Debug)]
@@ -60,6 +72,9 @@ struct Shared {
     links: Links,
     circuit: Circuit,
     catalogs: Catalogs,
+    /// Calls that wait for input.
+    parked: Parked,
+    keys: Arc<KeyRing>,
     metrics: Arc<Metrics>,
     /// Whether no new calls come.
     retired: AtomicBool,
@@ -83,6 +98,7 @@ impl Upstream {
         separator: &str,
         transport: Arc<dyn Transport>,
         metrics: Arc<Metrics>,
+        keys: Arc<KeyRing>,
     ) -> Result<Arc<Self>, globset::Error> {
         let naming = ToolNaming::new(Arc::clone(&settings.name), separator, settings.tools.clone())?;
         let shared = Arc::new(Shared {
@@ -90,6 +106,8 @@ impl Upstream {
             circuit: Circuit::new(settings.retry),
             catalogs: Catalogs::new(naming, &settings.name, separator),
             label: uri::label(&settings.name),
+            parked: Parked::default(),
+            keys,
             settings,
             transport,
             metrics,
@@ -111,16 +129,22 @@ impl Backend for Upstream {
         &self.shared.settings.name
     }
 
-    fn known_tools(&self) -> Option<Arc<ToolList>> {
-        self.shared.catalogs.tools.known()
+    fn known_tools(&self, abilities: Capabilities) -> Option<Arc<ToolList>> {
+        match self.shared.catalogs.tools_for(self.shared.told(abilities)) {
+            None => self.shared.catalogs.tools().known(),
+            Some(tools) => tools.known(),
+        }
     }
 
-    fn tools(&self, deadline: Instant) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
+    fn tools(
+        &self,
+        abilities: Capabilities,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Arc<ToolList>, UpstreamFailure>> {
         Box::pin(async move {
             let shared = &self.shared;
             shared.circuit.check().map_err(|_| shared.failure_of(UpstreamFailureKind::Unreachable))?;
-            let list = shared.catalogs.tools.fresh(shared.transport.as_ref(), &shared.links, deadline).await;
-            list.map_err(|error| shared.failure(&error))
+            shared.tools(abilities, deadline).await.map_err(|error| shared.failure(&error))
         })
     }
 
@@ -164,10 +188,15 @@ impl Backend for Upstream {
     fn find<'a>(
         &'a self,
         full_name: &'a str,
+        abilities: Capabilities,
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
         Box::pin(async move {
-            let list = self.shared.search(&self.shared.catalogs.tools, deadline).await?;
+            let catalogs = &self.shared.catalogs;
+            let list = match catalogs.tools_for(self.shared.told(abilities)) {
+                None => self.shared.search(catalogs.tools(), deadline).await?,
+                Some(tools) => self.shared.search(&tools, deadline).await?,
+            };
             Ok(list.get(full_name).cloned())
         })
     }
@@ -178,6 +207,10 @@ impl Backend for Upstream {
         callee: Callee,
     ) -> BoxFuture<'static, Result<Answer, Rejection>> {
         Box::pin(Arc::clone(&self.shared).call(request, callee))
+    }
+
+    fn roots_changed(&self, session: u128) -> BoxFuture<'_, ()> {
+        Box::pin(self.shared.links.roots_changed(session))
     }
 
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()> {
@@ -201,6 +234,30 @@ impl Backend for Upstream {
 // === impl Shared ===
 
 impl Shared {
+    /// What the server is told that a client can be asked: one process cannot
+    /// tell its clients from each other.
+    fn told(&self, abilities: Capabilities) -> Capabilities {
+        if self.transport.is_pipe() { Capabilities::NONE } else { abilities }
+    }
+
+    /// The tools that clients of these abilities see.
+    async fn tools(&self, abilities: Capabilities, deadline: Instant) -> Result<Arc<ToolList>, TransportError> {
+        let transport = self.transport.as_ref();
+        match self.catalogs.tools_for(self.told(abilities)) {
+            None => self.catalogs.tools().fresh(transport, &self.links, deadline).await,
+            Some(tools) => tools.fresh(transport, &self.links, deadline).await,
+        }
+    }
+
+    /// What stands for the `requestState` of a response, where it is to be
+    /// brought back by a stateless client.
+    fn sealed_state(&self, call: &Call, message: &UpstreamMessage) -> Option<String> {
+        let UpstreamKind::Result { members, .. } = &message.kind else { return None };
+        let state = members.request_state.filter(|_| members.wants_input && call.request.era() == Era::Modern)?;
+        let state = State::Relayed(message.text(state).to_owned());
+        Some(state.seal(&self.keys, &call.request, &call.callee, &self.settings.name))
+    }
+
     /// Looks for what is not on a list, waiting out short outages.
     async fn search<L: Listing>(
         &self,

@@ -52,6 +52,8 @@ pub enum UpstreamKind {
         id: Span,
         /// Its method.
         method: String,
+        /// Its `params`.
+        params: Option<Span>,
     },
 }
 
@@ -62,6 +64,13 @@ pub struct ResultMembers {
     pub is_error: bool,
     /// `resultType`, which only stateless servers write.
     pub result_type: Option<Span>,
+    /// Whether that says that the server wants input first (MCP 2026-07-28,
+    /// "Multi round-trip requests").
+    pub wants_input: bool,
+    /// `inputRequests`: what it wants.
+    pub input_requests: Option<Span>,
+    /// `requestState`: what it wants to be told again, as JSON.
+    pub request_state: Option<Span>,
     /// How to cut out what only stateless clients know: `resultType`, the cache
     /// fields, and `structuredContent` that is no object.
     pub without_stateless: Cuts,
@@ -150,7 +159,7 @@ impl<'a> RawMessage<'a> {
             (Some(method), None, None) => {
                 let method = string(method).ok_or(NotAMessage("`method` is no string"))?.into_owned();
                 Ok(match id {
-                    Some(id) => UpstreamKind::Request { id, method },
+                    Some(id) => UpstreamKind::Request { id, method, params: self.params.map(span) },
                     None => UpstreamKind::Notification {
                         method,
                         progress_token: self.params.and_then(progress_token).map(span),
@@ -183,7 +192,16 @@ impl ResultMembers {
                 }
                 "resultType" => {
                     members.result_type = Some(Span::of(value, text));
+                    members.wants_input = value == "\"input_required\"";
                     true
+                }
+                "inputRequests" => {
+                    members.input_requests = Some(Span::of(value, text));
+                    false
+                }
+                "requestState" => {
+                    members.request_state = Some(Span::of(value, text));
+                    false
                 }
                 "ttlMs" | "cacheScope" => true,
                 "structuredContent" => !value.starts_with('{'),

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::asks::Said;
 use super::json::MAX_DEPTH;
 use super::meta::Meta;
 use super::reference::{Doubtful, Reference};
@@ -30,7 +31,7 @@ pub enum Kind<'a> {
     /// A request (with id) or notification (without) of this method.
     Method(Cow<'a, str>),
     /// A response to something the server side asked.
-    Response,
+    Response(Said),
 }
 
 /// What the gateway reads of a request's `params`, whatever the method.
@@ -69,6 +70,11 @@ pub struct Rare {
     pub uri: Option<Named>,
     /// `ref` of `completion/complete`.
     pub reference: Option<Reference>,
+    /// `inputResponses` of a request that is made again (MCP 2026-07-28,
+    /// "Multi round-trip requests"), where it is an object.
+    pub input_responses: Option<Span>,
+    /// `requestState` of the same. Decoded.
+    pub request_state: Option<Named>,
 }
 
 /// A name and where it stands.
@@ -124,7 +130,7 @@ impl<'a> Envelope<'a> {
     pub fn method(&self) -> Option<&str> {
         match &self.kind {
             Kind::Method(method) => Some(method),
-            Kind::Response => None,
+            Kind::Response(_) => None,
         }
     }
 }
@@ -163,7 +169,7 @@ struct RawEnvelope<'a> {
     method: Option<&'a str>,
     params: RawParams,
     has_params: bool,
-    is_response: bool,
+    said: Option<Said>,
     repeated: bool,
     /// A member's name is a known one but for its case.
     misspelt: bool,
@@ -194,9 +200,15 @@ impl<'a> RawEnvelope<'a> {
                     self.repeated |= std::mem::replace(&mut self.has_params, true);
                     return self.params.read(scanner, text);
                 }
-                "result" | "error" => {
-                    self.repeated |= std::mem::replace(&mut self.is_response, true);
-                    return scanner.value().map(drop);
+                "result" => {
+                    let result = Said::Result(Span::of(scanner.value()?, text));
+                    self.repeated |= self.said.replace(result).is_some();
+                    return Ok(());
+                }
+                "error" => {
+                    let error = Said::Error(Span::of(scanner.value()?, text));
+                    self.repeated |= self.said.replace(error).is_some();
+                    return Ok(());
                 }
                 other => {
                     self.misspelt |= MEMBERS.iter().any(|known| differs_in_case(other, known));
@@ -225,15 +237,15 @@ impl<'a> RawEnvelope<'a> {
         if self.id.is_some() && id.is_none() {
             return refuse("`id` must be a string or an integer, of at most 1 KiB");
         }
-        let kind = match (self.method, self.is_response) {
-            (Some(method), false) => match string(method) {
+        let kind = match (self.method, self.said) {
+            (Some(method), None) => match string(method) {
                 Some(method) => Kind::Method(method),
                 None => return refuse("`method` must be a string"),
             },
-            (None, true) if id.is_some() => Kind::Response,
-            (None, true) => return refuse("a response needs an `id`"),
-            (Some(_), true) => return refuse("a message has either `method` or `result` or `error`"),
-            (None, false) => return refuse("`method` is missing"),
+            (None, Some(said)) if id.is_some() => Kind::Response(said),
+            (None, Some(_)) => return refuse("a response needs an `id`"),
+            (Some(_), Some(_)) => return refuse("a message has either `method` or `result` or `error`"),
+            (None, None) => return refuse("`method` is missing"),
         };
         if params.is_malformed {
             return refuse("`params` must be an object");
@@ -258,6 +270,18 @@ impl Params {
     #[must_use]
     pub fn reference(&self) -> Option<&Reference> {
         self.rare.as_ref()?.reference.as_ref()
+    }
+
+    /// `inputResponses` of a request that is made again.
+    #[must_use]
+    pub fn input_responses(&self) -> Option<Span> {
+        self.rare.as_ref()?.input_responses
+    }
+
+    /// `requestState` of a request that is made again.
+    #[must_use]
+    pub fn request_state(&self) -> Option<&Named> {
+        self.rare.as_ref()?.request_state.as_ref()
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -338,6 +362,14 @@ impl RawParams {
                 self.repeated |= fault == Some(Doubtful::Repeated);
                 self.misspelt |= fault == Some(Doubtful::Misspelt);
                 9
+            }
+            "inputResponses" => {
+                params.rare().input_responses = object(scanner.value()?);
+                10
+            }
+            "requestState" => {
+                params.rare().request_state = Named::read(scanner.value()?, text);
+                11
             }
             other => {
                 self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));

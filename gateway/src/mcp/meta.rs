@@ -41,8 +41,8 @@ pub struct Meta {
     pub names_version: bool,
     /// [`PROTOCOL_VERSION`], where it is a string.
     pub protocol_version: Option<String>,
-    /// Whether [`CLIENT_CAPABILITIES`] is there and an object.
-    pub has_client_capabilities: bool,
+    /// [`CLIENT_CAPABILITIES`], where it is an object.
+    pub client_capabilities: Option<Span>,
     /// `progressToken`, where it is a string or a number.
     pub progress_token: Option<Span>,
 }
@@ -72,7 +72,7 @@ impl Meta {
                     0
                 }
                 CLIENT_CAPABILITIES => {
-                    meta.has_client_capabilities = value.starts_with('{');
+                    meta.client_capabilities = value.starts_with('{').then(|| Span::of(value, message));
                     1
                 }
                 LOG_LEVEL => {

@@ -10,6 +10,8 @@ use http::HeaderMap;
 use portcullis_policies::{Limit, Principal, Target};
 use tokio::time::Instant;
 
+use super::asks::Said;
+use super::capabilities::Capabilities;
 use super::envelope::{Named, Params};
 use super::reference::Reference;
 use super::session::Session;
@@ -41,6 +43,8 @@ pub struct McpRequest {
     pub client_ip: Option<IpAddr>,
     /// Whether the client takes an event stream.
     pub takes_stream: bool,
+    /// What the client can be asked before it has its answer.
+    pub abilities: Capabilities,
     /// When we stop working on it.
     pub deadline: Instant,
     /// How long it may take in all, as configured.
@@ -132,6 +136,15 @@ pub enum Operation {
     },
     /// `completion/complete` of a variable of the template of this URI.
     CompleteResource(ResourceUri),
+    /// The client's answer to something it was asked.
+    Responded {
+        /// The id of the question.
+        id: Span,
+        /// What it answers.
+        said: Said,
+    },
+    /// `notifications/roots/list_changed`.
+    RootsChanged,
     /// `notifications/cancelled`: the client waits no longer.
     Cancelled,
     /// Another notification; nothing to do.
@@ -294,9 +307,14 @@ impl Operation {
             Self::ReadResource(uri) | Self::CompleteResource(uri) => Some(Wanted::Resource(uri)),
             // What a list shows is decided item by item.
             Self::List(_) | Self::ListModels => None,
-            Self::Initialize | Self::Discover | Self::Ping | Self::Cancelled | Self::Notified | Self::SessionEnded => {
-                None
-            }
+            Self::Initialize
+            | Self::Discover
+            | Self::Ping
+            | Self::Responded { .. }
+            | Self::RootsChanged
+            | Self::Cancelled
+            | Self::Notified
+            | Self::SessionEnded => None,
         }
     }
 
@@ -313,6 +331,8 @@ impl Operation {
             Self::GetPrompt { .. } => "prompts/get",
             Self::ReadResource(_) => "resources/read",
             Self::CompletePrompt { .. } | Self::CompleteResource(_) => "completion/complete",
+            Self::Responded { .. } => "response",
+            Self::RootsChanged => "notifications/roots/list_changed",
             Self::Cancelled => "notifications/cancelled",
             Self::Notified => "notifications",
             Self::SessionEnded => "DELETE",

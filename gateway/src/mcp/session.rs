@@ -18,9 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::ended::Ended;
+use super::asks::{Asks, MAX_OPEN};
+use super::capabilities::Capabilities;
 use super::in_flight::InFlight;
 use super::version::Version;
 use crate::seal::{KeyRing, UnixSeconds};
@@ -48,8 +51,12 @@ pub struct Session {
     pub server: Option<Arc<str>>,
     /// The client's `capabilities`, as it wrote them.
     pub capabilities: Bytes,
+    /// What of them says what it can be asked.
+    pub abilities: Capabilities,
     /// The client's `clientInfo`, as it wrote it.
     pub client_info: Option<Bytes>,
+    /// What it is being asked.
+    pub asks: Asks,
     /// Its requests that are not answered yet.
     pub in_flight: InFlight,
     last_used: AtomicU64,
@@ -85,6 +92,8 @@ pub struct Sessions {
     keys: Arc<KeyRing>,
     open: Cache<Arc<str>, Arc<Session>, Share>,
     ended: Ended,
+    /// Room for questions to all clients together.
+    questions: Arc<Semaphore>,
     started: Instant,
 }
 
@@ -121,6 +130,7 @@ impl Sessions {
             keys,
             open: Cache::with_weighter(capacity, room, Share),
             ended: Ended::default(),
+            questions: Arc::new(Semaphore::new(MAX_OPEN)),
             started: Instant::now(),
         }
     }
@@ -176,6 +186,8 @@ impl Sessions {
             version: agreement.version,
             principal: agreement.principal,
             server: agreement.server,
+            abilities: std::str::from_utf8(&agreement.capabilities).map_or(Capabilities::NONE, Capabilities::read),
+            asks: Asks::new(Arc::clone(&self.questions)),
             capabilities: agreement.capabilities,
             client_info: agreement.client_info,
             in_flight: InFlight::default(),

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use portcullis_policies::Principal;
 use tokio::time::Instant;
 
+use super::capabilities::Capabilities;
 use super::envelope::Envelope;
 use super::request::{Filter, ItemKind, McpRequest, Operation};
 use super::version::Version;
@@ -31,6 +32,7 @@ pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
         principal: Arc::new(Principal::new("apiKey:ci").with_roles(["ci".to_owned()])),
         client_ip: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         takes_stream: true,
+        abilities: Capabilities::NONE,
         deadline: Instant::now() + TIMEOUT,
         timeout: TIMEOUT,
         mirrored: HeaderMap::new(),

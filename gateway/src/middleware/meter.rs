@@ -134,7 +134,7 @@ where
         };
         let metrics = match wanted {
             Wanted::Tool(name) => {
-                if let Some((_, tool)) = self.layer.backends.known_tool(name) {
+                if let Some((_, tool)) = self.layer.backends.known_tool(name, request.abilities) {
                     // A new record: nothing was set before.
                     let _ = request.record.tool.set(Arc::clone(&tool.full_name));
                     let _ = request.record.upstream.set(Arc::clone(&tool.upstream));

@@ -17,6 +17,7 @@ use crate::backends::answer::Answer;
 use crate::backends::item::ItemList;
 use crate::backends::tool::ToolList;
 use crate::backends::{Backend, Backends};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::push_string;
 use crate::mcp::request::{ItemKind, McpRequest, Wanted};
 use crate::mcp::version::Era;
@@ -45,7 +46,8 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest, kind: ItemKi
     let mut array = String::new();
     let failures: Vec<UpstreamFailure> = match kind {
         ItemKind::Tool => {
-            let lists = join_all(asked.iter().map(|backend| tools(backend.as_ref(), deadline))).await;
+            let lists =
+                join_all(asked.iter().map(|backend| tools(backend.as_ref(), request.abilities, deadline))).await;
             let shown = lists.iter().flatten().flat_map(|list| &list.tools);
             let shown = shown.filter(|tool| request.filter.shows(Wanted::Tool(&tool.full_name)));
             push_all(&mut array, shown.map(|tool| tool.definition(request.era(), one.is_some())));
@@ -103,8 +105,12 @@ pub(super) fn models(backends: &Backends, request: &McpRequest) -> Answer {
     Answer::result(request.id_text(), &json!({"models": models}).to_string())
 }
 
-async fn tools(backend: &dyn Backend, deadline: Instant) -> Result<Arc<ToolList>, UpstreamFailure> {
-    timeout_at(deadline, backend.tools(deadline)).await.unwrap_or_else(|_| Err(too_slow(backend)))
+async fn tools(
+    backend: &dyn Backend,
+    abilities: Capabilities,
+    deadline: Instant,
+) -> Result<Arc<ToolList>, UpstreamFailure> {
+    timeout_at(deadline, backend.tools(abilities, deadline)).await.unwrap_or_else(|_| Err(too_slow(backend)))
 }
 
 /// A backend's items of a kind that is not tools.

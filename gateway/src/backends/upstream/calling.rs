@@ -11,17 +11,20 @@ use portcullis_policies::parse_arguments;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::introduction::Introduction;
 use super::link::Link;
 use super::links::SessionKey;
 use super::relay::Relay;
 use super::sent::{Sent, Waiting};
-use super::{Shared, handshake, translate};
+use super::state::State;
+use super::{Shared, handshake, rounds, translate};
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
 use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::arguments::MAX_CHECKED_BYTES;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
@@ -31,18 +34,28 @@ use crate::rejection::{Rejection, UpstreamFailureKind};
 const HEADER_MISMATCH: i64 = -32020;
 
 /// A call and what is needed to send it.
-struct Call {
-    request: Box<McpRequest>,
-    callee: Callee,
+pub(super) struct Call {
+    pub(super) request: Box<McpRequest>,
+    pub(super) callee: Callee,
     /// The arguments as a tree, where something needs them as one.
     arguments: Option<Value>,
     key: SessionKey,
-    waiting: Waiting,
-    deadline: Instant,
+    /// What the upstream is told that the client can be asked.
+    abilities: Capabilities,
+    pub(super) waiting: Waiting,
+    pub(super) deadline: Instant,
+    /// What is sent besides, where the request is made again.
+    pub(super) follow_up: Option<String>,
+}
+
+/// An attempt that was answered.
+pub(super) struct Attempted {
+    pub(super) first: First,
+    pub(super) sent: Sent,
 }
 
 /// What the upstream said first.
-enum First {
+pub(super) enum First {
     Response {
         message: UpstreamMessage,
         /// The HTTP status, where it is no success.
@@ -68,31 +81,44 @@ impl From<Rejection> for Failure {
 impl Shared {
     /// Runs a tool, gets a prompt, reads a resource, completes an argument.
     pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, callee: Callee) -> Result<Answer, Rejection> {
+        let arguments = callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?;
+        let follow_up = match State::of(&self.keys, &request, &callee, &self.settings.name)? {
+            Some(State::Parked(id)) => return self.go_on(id, request).await,
+            Some(State::Relayed(state)) => Some(state),
+            Some(State::Again) | None => None,
+        };
+        let abilities = self.told(request.session.as_ref().map_or(request.abilities, |session| session.abilities));
         let mut call = Call {
-            arguments: callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?,
+            arguments,
             callee,
-            key: session_key(&request),
+            key: session_key(&request, abilities),
+            abilities,
             waiting: Waiting::begin(&request),
             deadline: request.deadline.min(Instant::now() + self.settings.timeout),
             request,
+            follow_up,
         };
         let (mut attempts, mut mended) = (0, false);
         loop {
             self.circuit.check().map_err(|_| self.refused_by_circuit(&call.request))?;
             let (error, link) = match self.attempt(&call).await {
-                Ok((First::Response { message, status }, mut sent)) => {
+                Ok(Attempted { first: First::Response { message, status }, mut sent }) => {
                     self.answered();
                     if !mended && self.mend_after_answer(&mut call, &message, status, &mut sent).await {
                         mended = true;
                         continue;
                     }
-                    let (message, code) = self.finish(&call.request, &mut sent, &message)?;
+                    if rounds::must_ask(&call.request, &message) {
+                        sent.answered();
+                        return Ok(Answer::Stream(rounds::stream(self, call, message)));
+                    }
+                    let (message, code) = self.finish(&call, &mut sent, &message)?;
                     return Ok(Answer::Message { message, code });
                 }
-                Ok((First::Stream(messages), sent)) => {
+                Ok(Attempted { first: First::Stream(messages), sent }) => {
                     self.answered();
-                    let Call { request, waiting, deadline, .. } = call;
-                    return Relay { shared: self, request, waiting, sent, messages }.answer(deadline).await;
+                    let deadline = call.deadline;
+                    return Relay::new(self, call, sent, messages).answer(deadline).await;
                 }
                 Err(Failure::Rejected(rejection)) => return Err(self.rejected(&call.request, rejection)),
                 Err(Failure::Failed(error, link)) => (error, link),
@@ -113,19 +139,32 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, call: &Call) -> Result<(First, Sent), Failure> {
+    /// An attempt that is not repeated: the request is made again, not anew.
+    pub(super) async fn attempt_at_last(&self, call: &Call) -> Result<Attempted, Rejection> {
+        match self.attempt(call).await {
+            Ok(attempted) => {
+                self.answered();
+                Ok(attempted)
+            }
+            Err(Failure::Rejected(rejection)) => Err(self.rejected(&call.request, rejection)),
+            Err(Failure::Failed(error, _)) => Err(self.failed(&call.request, &error)),
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Attempted, Failure> {
         let Call { request, callee, key, waiting, deadline, .. } = call;
-        let link = match self.links.ready(key) {
+        let link = match self.links.ready(key, call.abilities) {
             Some(link) => link,
             // Boxed, so that a call that needs no handshake has no room for one.
             None => {
-                let link = waiting.for_it(None, Box::pin(self.links.of(key, *deadline))).await?;
+                let introduction = Introduction::of(request, call.abilities);
+                let link = waiting.for_it(None, Box::pin(self.links.of(key, &introduction, *deadline))).await?;
                 link.map_err(|error| Failure::Failed(before_call(error), None))?
             }
         };
         let id = self.links.next_id();
         let outgoing = Outgoing {
-            body: translate::call(request, callee, &link, id),
+            body: translate::call(request, callee, &link, id, call.follow_up.as_deref()),
             id,
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
@@ -144,7 +183,7 @@ impl Shared {
             }
         });
         match first {
-            Ok(first) => Ok((first, sent)),
+            Ok(first) => Ok(Attempted { first, sent }),
             Err(error) => {
                 match &error {
                     TransportError::TimedOut => sent.gave_up(),
@@ -196,9 +235,8 @@ impl Shared {
     /// Looks at the list again for which headers the tool wants.
     async fn relist(&self, call: &mut Call) -> bool {
         let Some(tool) = call.callee.tool() else { return false };
-        let tools = &self.catalogs.tools;
-        tools.changed();
-        let list = tools.fresh(self.transport.as_ref(), &self.links, call.deadline).await;
+        self.catalogs.tools_changed();
+        let list = self.tools(call.request.abilities, call.deadline).await;
         let Some(tool) = list.ok().and_then(|list| list.get(&tool.full_name).cloned()) else { return false };
         // The client's own headers were right for the list that it knew.
         call.arguments = parse_arguments(call.request.arguments_text().as_bytes()).ok();
@@ -257,6 +295,23 @@ impl Shared {
     }
 }
 
+// === impl Call ===
+
+impl Call {
+    /// A refusal because the two sides cannot be brought together.
+    pub(super) fn cannot(&self, detail: &'static str) -> Rejection {
+        self.request.record.set_status(CallStatus::Error);
+        translate::cannot_bridge(&self.request, detail)
+    }
+
+    /// Goes on for the request in which its client made it again.
+    pub(super) fn take_up(&mut self, request: Box<McpRequest>) {
+        self.waiting = Waiting::begin(&request);
+        self.deadline = request.deadline;
+        self.request = request;
+    }
+}
+
 /// A failure while agreeing happened before the call was sent, so that the
 /// call itself was surely not processed. What a proxy says of a server that
 /// is not there is as good as no connection.
@@ -269,12 +324,12 @@ fn before_call(error: TransportError) -> TransportError {
 }
 
 /// Whose session at the upstream the call runs in.
-fn session_key(request: &McpRequest) -> SessionKey {
+fn session_key(request: &McpRequest, abilities: Capabilities) -> SessionKey {
     match &request.session {
         Some(session) => SessionKey::Client(session.key),
         // Callers without a credential cannot be told from each other.
         None if request.principal.name() == "anonymous" => SessionKey::Fresh,
-        None => SessionKey::Principal(request.principal.shared_name()),
+        None => SessionKey::Pool { principal: request.principal.shared_name(), abilities },
     }
 }
 

@@ -12,15 +12,17 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::handshake::ask;
+use super::handshake::{ask, stateless_meta};
 use super::link::Link;
 use super::links::{Links, SessionKey};
 use super::listing::Listing;
 use super::single_flight::SingleFlight;
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::answer::UpstreamKind;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::Members;
 use crate::mcp::scanner::string;
+use crate::mcp::version::Era;
 
 /// How long a list counts as fresh when the server does not say: servers with
 /// a handshake announce changes, so this is for those that do not.
@@ -46,6 +48,8 @@ struct Snapshot<T> {
 
 pub(super) struct Catalog<L: Listing> {
     listing: L,
+    /// Whose list it is: that of clients of these abilities.
+    abilities: Capabilities,
     current: ArcSwapOption<Snapshot<L::List>>,
     fetching: SingleFlight,
     revision: AtomicU64,
@@ -83,9 +87,10 @@ impl<'a> Page<'a> {
 // === impl Catalog ===
 
 impl<L: Listing> Catalog<L> {
-    pub(super) fn new(listing: L) -> Self {
+    pub(super) fn new(listing: L, abilities: Capabilities) -> Self {
         Self {
             listing,
+            abilities,
             current: ArcSwapOption::empty(),
             fetching: SingleFlight::default(),
             revision: AtomicU64::new(0),
@@ -170,14 +175,14 @@ impl<L: Listing> Catalog<L> {
         links: &Links,
         deadline: Instant,
     ) -> Result<(L::List, Duration), TransportError> {
-        let link = links.own(deadline).await?;
+        let link = links.listing(self.abilities, deadline).await?;
         let error = match self.fetch_over(&link, transport, links, deadline).await {
             Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
         let renewed = match error {
             TransportError::SessionLost | TransportError::Reconnected => {
-                links.forget(&SessionKey::Fresh, &link);
+                links.forget(&SessionKey::Listing(self.abilities), &link);
                 true
             }
             TransportError::Status(400..=405) => links.era_changed(&link, deadline).await,
@@ -186,7 +191,7 @@ impl<L: Listing> Catalog<L> {
         if !renewed {
             return Err(error);
         }
-        let link = links.own(deadline).await?;
+        let link = links.listing(self.abilities, deadline).await?;
         self.fetch_over(&link, transport, links, deadline).await
     }
 
@@ -202,7 +207,10 @@ impl<L: Listing> Catalog<L> {
         let mut ttl = DEFAULT_TTL;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
-            let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+            let mut params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+            if link.era == Era::Modern {
+                params["_meta"] = stateless_meta(self.abilities);
+            }
             let asked = ask(transport, link, links.next_id(), kind.method(), params, deadline).await?;
             let result = match &asked.message.kind {
                 UpstreamKind::Result { result, .. } => asked.message.text(*result),

@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asked;
+use super::introduction::Introduction;
 use super::link::Link;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::{Era, Version};
 use crate::mcp::{meta, mirror};
 
@@ -67,15 +69,16 @@ pub(super) async fn agree(
     deadline: Instant,
 ) -> Result<Link, TransportError> {
     let link = modern_link(transport.connect().await?);
+    let gateway = Introduction::pooled(Capabilities::NONE);
     match probe(transport, &link, next_id(), deadline).await {
         Ok(Probed::Modern(offer)) => Ok(Link { offer, ..link }),
-        Ok(Probed::Legacy) => initialize(transport, next_id(), deadline).await,
+        Ok(Probed::Legacy) => initialize(transport, next_id(), &gateway, deadline).await,
         // Servers on a pipe that exit at, or ignore, what they do not know.
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
         {
             restarted(transport, deadline).await?;
-            initialize(transport, next_id(), deadline).await
+            initialize(transport, next_id(), &gateway, deadline).await
         }
         Err(error) => Err(error),
     }
@@ -145,7 +148,12 @@ fn modern_offer(message: &UpstreamMessage) -> Option<Offer> {
 }
 
 /// Opens a session: `initialize`, then `notifications/initialized`.
-pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Instant) -> Result<Link, TransportError> {
+pub(super) async fn initialize(
+    transport: &dyn Transport,
+    id: u64,
+    introduction: &Introduction,
+    deadline: Instant,
+) -> Result<Link, TransportError> {
     let connection = transport.connect().await?;
     let opening = Link {
         era: Era::Legacy,
@@ -154,12 +162,7 @@ pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Ins
         connection,
         offer: Arc::default(),
     };
-    let params = json!({
-        "protocolVersion": Version::NEWEST_LEGACY.as_str(),
-        "capabilities": {},
-        "clientInfo": client_info(),
-    });
-    let asked = ask(transport, &opening, id, "initialize", params, deadline).await?;
+    let asked = ask(transport, &opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
         return Err(TransportError::Garbage("the server refused to initialize".to_owned()));
     };
@@ -189,10 +192,10 @@ pub(super) fn client_info() -> Value {
 }
 
 /// The `_meta` members of a stateless request of the gateway's own.
-pub(super) fn stateless_meta() -> Value {
+pub(super) fn stateless_meta(abilities: Capabilities) -> Value {
     json!({
         (meta::PROTOCOL_VERSION): Version::MODERN.as_str(),
-        (meta::CLIENT_CAPABILITIES): {},
+        (meta::CLIENT_CAPABILITIES): abilities.to_value(),
         (meta::CLIENT_INFO): client_info(),
     })
 }
@@ -213,7 +216,9 @@ pub(super) async fn ask(
         headers = HeaderMap::new();
     }
     if link.era == Era::Modern {
-        params["_meta"] = stateless_meta();
+        if params.get("_meta").is_none() {
+            params["_meta"] = stateless_meta(Capabilities::NONE);
+        }
         headers.insert(mirror::METHOD, HeaderValue::from_static(method));
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
@@ -241,7 +246,7 @@ async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) ->
                 drain(messages);
                 return Ok(Asked { message: checked(message, id)?, session, status: None });
             }
-            UpstreamKind::Request { id, method } => {
+            UpstreamKind::Request { id, method, .. } => {
                 // If it does not arrive, the response will not either.
                 let _ = transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
             }

@@ -11,15 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::handshake;
+use super::introduction::Introduction;
 use super::link::Link;
 use super::single_flight::SingleFlight;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Transport, TransportError};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::Era;
 
 /// Sessions kept at one upstream; beyond them the least used make room.
@@ -36,8 +39,11 @@ const ENDING_AT_ONCE: usize = 16;
 pub(super) enum SessionKey {
     /// That of a client session.
     Client(u128),
-    /// That of a principal who calls without a session.
-    Principal(Arc<str>),
+    /// That of a principal who calls without a session, with a client of these
+    /// abilities.
+    Pool { principal: Arc<str>, abilities: Capabilities },
+    /// The gateway's, to see what clients of these abilities see.
+    Listing(Capabilities),
     /// One for this call alone: nobody can be told from anybody.
     Fresh,
 }
@@ -136,10 +142,11 @@ impl Links {
 
     /// The agreement under which a caller's request is sent, where there is
     /// one already.
-    pub(super) fn ready(&self, key: &SessionKey) -> Option<Arc<Link>> {
+    pub(super) fn ready(&self, key: &SessionKey, abilities: Capabilities) -> Option<Arc<Link>> {
         let own = self.own.load();
         let own = own.as_ref()?;
-        if own.era == Era::Modern || own.session.is_none() {
+        // Who can be asked something says so in a handshake of its own.
+        if own.era == Era::Modern || own.session.is_none() && abilities.is_empty() {
             return Some(Arc::clone(own));
         }
         let kept = self.sessions.get(key)?;
@@ -148,23 +155,51 @@ impl Links {
     }
 
     /// The same, made if there is none.
-    pub(super) async fn of(&self, key: &SessionKey, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+    pub(super) async fn of(
+        &self,
+        key: &SessionKey,
+        introduction: &Introduction,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, TransportError> {
         self.own(deadline).await?;
-        if let Some(link) = self.ready(key) {
+        if let Some(link) = self.ready(key, introduction.abilities()) {
             return Ok(link);
         }
         if *key == SessionKey::Fresh {
-            return self.open(deadline).await;
+            return self.open(introduction, deadline).await;
         }
         let open = self.sessions.get_or_insert_async(key, async {
-            let link = self.open(deadline).await?;
+            let link = self.open(introduction, deadline).await?;
             Ok::<_, TransportError>(Arc::new(Kept { link, last_used: AtomicU64::new(self.now()) }))
         });
         Ok(Arc::clone(&open.await?.link))
     }
 
-    async fn open(&self, deadline: Instant) -> Result<Arc<Link>, TransportError> {
-        handshake::initialize(self.transport.as_ref(), self.next_id(), deadline).await.map(Arc::new)
+    /// The agreement under which the gateway looks at what clients of these
+    /// abilities see.
+    pub(super) async fn listing(
+        &self,
+        abilities: Capabilities,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, TransportError> {
+        if abilities.is_empty() {
+            return self.own(deadline).await;
+        }
+        self.of(&SessionKey::Listing(abilities), &Introduction::pooled(abilities), deadline).await
+    }
+
+    async fn open(&self, introduction: &Introduction, deadline: Instant) -> Result<Arc<Link>, TransportError> {
+        handshake::initialize(self.transport.as_ref(), self.next_id(), introduction, deadline).await.map(Arc::new)
+    }
+
+    /// Tells the server that the roots of a client session changed, if that
+    /// has a session there.
+    pub(super) async fn roots_changed(&self, client: u128) {
+        if let Some(kept) = self.sessions.get(&SessionKey::Client(client)) {
+            let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
+            // A server that is away asks again when it is back.
+            let _ = self.transport.notify(body, kept.link.headers()).await;
+        }
     }
 
     /// Forgets an agreement that the server no longer honours. Another that

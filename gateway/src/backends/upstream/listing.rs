@@ -1,5 +1,7 @@
 //! What an upstream's definitions become, kind by kind.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use crate::backends::item::{Item, ItemList, ItemNaming};
@@ -23,7 +25,7 @@ pub(super) trait Listing: Send + Sync {
     fn list(&self, entries: Vec<Self::Entry>) -> Self::List;
 }
 
-impl Listing for ToolNaming {
+impl Listing for Arc<ToolNaming> {
     type Entry = Tool;
     type List = ToolList;
 

@@ -1,4 +1,5 @@
-//! Handing on the messages of one call as they arrive.
+//! Handing on the messages of one call as they arrive, and what the server
+//! asks on the way.
 
 use std::sync::Arc;
 
@@ -6,12 +7,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::sent::{Sent, Waiting};
-use super::{Shared, asked, handshake, translate};
+use super::asking::{Asking, refusal};
+use super::calling::Call;
+use super::sent::Sent;
+use super::{Shared, asked, handshake, parking, rounds, translate};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::request::McpRequest;
+use crate::mcp::capabilities::Question;
+use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
@@ -19,68 +23,133 @@ use crate::rejection::Rejection;
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
-    pub(super) request: Box<McpRequest>,
-    pub(super) waiting: Waiting,
+    pub(super) call: Call,
     pub(super) sent: Sent,
     pub(super) messages: Messages,
+    /// What a client with a session is being asked.
+    asking: Option<Box<Asking>>,
 }
 
-/// A message, and whether it is the response.
-struct Handed {
-    message: Bytes,
-    code: Option<i64>,
-    last: bool,
+/// What came of a call.
+pub(super) enum Event {
+    /// Something on the way, as the client hears it.
+    Notice(Bytes),
+    /// The response, as it came.
+    Response(UpstreamMessage),
+    /// A question that only another request of the client can answer.
+    Question(UpstreamMessage),
+}
+
+/// What a stream of messages goes on with.
+enum Next {
+    Relay(Box<Relay>),
+    /// Another stream.
+    Stream(AnswerStream),
+    End,
+}
+
+/// What happened first.
+enum Happened {
+    Message(Option<Result<Bytes, TransportError>>),
+    Answer(Bytes),
 }
 
 // === impl Relay ===
 
 impl Relay {
+    pub(super) const fn new(shared: Arc<Shared>, call: Call, sent: Sent, messages: Messages) -> Self {
+        Self { shared, call, sent, messages, asking: None }
+    }
+
     /// Waits for the first message: where that is the response, it is the
     /// whole answer.
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
-        let first = self.next(deadline).await?;
-        if first.last {
-            handshake::drain(self.messages);
-            return Ok(Answer::Message { message: first.message, code: first.code });
+        match self.next(deadline).await? {
+            Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
+            Event::Response(message) if rounds::must_ask(&self.call.request, &message) => {
+                Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
+            }
+            Event::Response(message) => {
+                let (message, code) = self.shared.finish(&self.call, &mut self.sent, &message)?;
+                handshake::drain(self.messages);
+                Ok(Answer::Message { message, code })
+            }
+            Event::Question(question) => {
+                Ok(Answer::Message { message: parking::park(Box::new(self), question).await?, code: None })
+            }
         }
-        Ok(Answer::Stream(self.stream(first.message)))
     }
 
     fn stream(self, first: Bytes) -> AnswerStream {
-        let rest = futures_util::stream::unfold(Some(self), |relay| async {
-            let mut relay = relay?;
-            let deadline = Instant::now() + relay.shared.settings.timeout;
-            match relay.next(deadline).await {
-                Ok(handed) if handed.last => {
-                    handshake::drain(relay.messages);
-                    Some((Ok(handed.message), None))
+        let rest = futures_util::stream::unfold(Next::Relay(Box::new(self)), |next| async {
+            match next {
+                Next::Relay(relay) => Some(relay.step().await),
+                Next::Stream(mut stream) => {
+                    let message = stream.next().await?;
+                    Some((message, Next::Stream(stream)))
                 }
-                Ok(handed) => Some((Ok(handed.message), Some(relay))),
-                Err(rejection) => Some((Err(rejection), None)),
+                Next::End => None,
             }
         });
         Box::pin(futures_util::stream::once(std::future::ready(Ok(first))).chain(rest))
     }
 
-    /// The next message that is the client's business.
-    async fn next(&mut self, deadline: Instant) -> Result<Handed, Rejection> {
+    /// The next message of a stream, and how it goes on.
+    async fn step(mut self: Box<Self>) -> (Result<Bytes, Rejection>, Next) {
+        let deadline = Instant::now() + self.shared.settings.timeout;
+        match self.next(deadline).await {
+            Ok(Event::Notice(message)) => (Ok(message), Next::Relay(self)),
+            Ok(Event::Response(message)) if rounds::must_ask(&self.call.request, &message) => {
+                let mut stream = rounds::stream(self.shared, self.call, message);
+                let first = stream.next().await.unwrap_or(Err(Rejection::Internal));
+                (first, Next::Stream(stream))
+            }
+            Ok(Event::Response(message)) => {
+                let finished = self.shared.finish(&self.call, &mut self.sent, &message);
+                handshake::drain(self.messages);
+                (finished.map(|(message, _)| message), Next::End)
+            }
+            Ok(Event::Question(question)) => (parking::park(self, question).await, Next::End),
+            Err(rejection) => (Err(rejection), Next::End),
+        }
+    }
+
+    /// The next thing that is the client's business. While a person is asked
+    /// there is no deadline but the question's own.
+    pub(super) async fn next(&mut self, mut deadline: Instant) -> Result<Event, Rejection> {
         loop {
-            let next = timeout_at(deadline, self.messages.next());
-            let next = self.waiting.for_it(Some(&mut self.sent), next).await;
-            let message = match next.map_err(|rejection| self.shared.rejected(&self.request, rejection))? {
-                Ok(Some(message)) => message,
-                Ok(None) => Err(TransportError::Disconnected("the stream ended".to_owned())),
+            let is_asking = self.asking.as_ref().is_some_and(|asking| !asking.is_empty());
+            let messages = &mut self.messages;
+            let asking = self.asking.as_mut();
+            let happened = async {
+                match asking.filter(|_| is_asking) {
+                    None => Happened::Message(messages.next().await),
+                    Some(asking) => tokio::select! {
+                        biased;
+                        message = messages.next() => Happened::Message(message),
+                        answer = asking.answer() => Happened::Answer(answer),
+                    },
+                }
+            };
+            let until = if is_asking { Instant::now() + super::asking::PATIENCE } else { deadline };
+            let next = self.call.waiting.for_it(Some(&mut self.sent), timeout_at(until, happened)).await;
+            let message = match next.map_err(|rejection| self.shared.rejected(&self.call.request, rejection))? {
+                Ok(Happened::Message(Some(message))) => message,
+                Ok(Happened::Message(None)) => Err(TransportError::Disconnected("the stream ended".to_owned())),
+                Ok(Happened::Answer(answer)) => {
+                    self.tell_server(answer);
+                    deadline = Instant::now() + self.shared.settings.timeout;
+                    continue;
+                }
                 Err(_) => {
                     self.sent.gave_up();
                     Err(TransportError::TimedOut)
                 }
             };
             let handed = message.and_then(handshake::scan).and_then(|message| self.checked(message));
-            let message = handed.map_err(|error| self.shared.failed(&self.request, &error))?;
-            if let Some(message) = self.for_client(message) {
-                let last = matches!(message.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. });
-                let (message, code) = self.shared.finish(&self.request, &mut self.sent, &message)?;
-                return Ok(Handed { message, code, last });
+            let message = handed.map_err(|error| self.shared.failed(&self.call.request, &error))?;
+            if let Some(event) = self.sort(message)? {
+                return Ok(event);
             }
         }
     }
@@ -92,34 +161,54 @@ impl Relay {
         }
     }
 
-    /// The message, if it is not the gateway's own business.
-    fn for_client(&self, message: UpstreamMessage) -> Option<UpstreamMessage> {
-        let passes = match &message.kind {
-            UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => true,
-            UpstreamKind::Notification { method, progress_token } => match method.as_str() {
-                // Only of the token that the client gave.
-                "notifications/progress" => {
-                    self.request.params.meta.progress_token.is_some()
-                        && progress_token.is_some_and(|token| message.text(token).parse() == Ok(self.sent.id))
-                }
-                // A stateless client asks for them with each request.
-                "notifications/message" => {
-                    self.request.era() == Era::Legacy || self.request.params.meta.names_log_level
-                }
-                // About requests of the server, which were refused.
-                "notifications/cancelled" => false,
-                // What tells of a changed list is not about this call.
-                other => !self.shared.catalogs.hear(other),
-            },
-            UpstreamKind::Request { id, method } => {
-                self.answer_server(asked::answer(message.text(*id), method));
-                false
+    /// Whose business a message is; `None` where it is not the client's.
+    fn sort(&mut self, message: UpstreamMessage) -> Result<Option<Event>, Rejection> {
+        match &message.kind {
+            UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => Ok(Some(Event::Response(message))),
+            UpstreamKind::Notification { method, progress_token } if self.passes(&message, method, *progress_token) => {
+                self.shared.heard(&self.call, &self.sent, &message).map(|notice| Some(Event::Notice(notice)))
             }
-        };
-        passes.then_some(message)
+            UpstreamKind::Notification { .. } => Ok(None),
+            UpstreamKind::Request { id, method, params } => {
+                let question = Question::of(method, params.map(|params| message.text(params)));
+                let request = &self.call.request;
+                if !question.is_some_and(|question| request.abilities.can(question)) {
+                    self.tell_server(asked::answer(message.text(*id), method));
+                    return Ok(None);
+                }
+                let Some(session) = &request.session else { return Ok(Some(Event::Question(message))) };
+                let asking = self.asking.get_or_insert_with(|| Box::new(Asking::new(session)));
+                let put = asking.put(&message, *id);
+                if put.is_none() {
+                    self.tell_server(refusal(message.text(*id), "the client is asked too much at a time"));
+                }
+                Ok(put.map(Event::Notice))
+            }
+        }
     }
 
-    fn answer_server(&self, body: Bytes) {
+    /// Whether a notification is the client's business.
+    fn passes(&self, message: &UpstreamMessage, method: &str, progress_token: Option<Span>) -> bool {
+        let request = &self.call.request;
+        match method {
+            // Only of the token that the client gave.
+            "notifications/progress" => {
+                request.params.meta.progress_token.is_some()
+                    && progress_token.is_some_and(|token| message.text(token).parse() == Ok(self.sent.id))
+            }
+            // A stateless client asks for them with each request.
+            "notifications/message" => request.era() == Era::Legacy || request.params.meta.names_log_level,
+            // About requests of the server.
+            "notifications/cancelled" => false,
+            // Stateless clients do not know it.
+            "notifications/elicitation/complete" => request.era() == Era::Legacy,
+            // What tells of a changed list is not about this call.
+            other => !self.shared.catalogs.hear(other),
+        }
+    }
+
+    /// Sends the server what it did not ask in this direction: an answer.
+    pub(super) fn tell_server(&self, body: Bytes) {
         let (transport, headers) = (Arc::clone(&self.shared.transport), self.sent.link.headers());
         tokio::spawn(async move {
             if let Err(error) = transport.notify(body, headers).await {
@@ -130,26 +219,33 @@ impl Relay {
 }
 
 impl Shared {
-    /// Takes in the scanned message of a call: what the client hears, and how
-    /// the call ended if it did.
+    /// A notification of a call as the client hears it.
+    fn heard(&self, call: &Call, sent: &Sent, message: &UpstreamMessage) -> Result<Bytes, Rejection> {
+        translate::answer(&call.request, sent.link.era, &self.label, None, message)
+    }
+
+    /// Takes in the response of a call: what the client hears, and how the
+    /// call ended.
     pub(super) fn finish(
         &self,
-        request: &McpRequest,
+        call: &Call,
         sent: &mut Sent,
         message: &UpstreamMessage,
     ) -> Result<(Bytes, Option<i64>), Rejection> {
+        let request = &call.request;
         let (status, code) = match &message.kind {
-            UpstreamKind::Result { members, .. } if members.is_error => (Some(CallStatus::Error), None),
-            UpstreamKind::Result { .. } => (Some(CallStatus::Success), None),
-            UpstreamKind::Error { code, .. } => (Some(CallStatus::Error), Some(*code)),
-            UpstreamKind::Notification { .. } | UpstreamKind::Request { .. } => (None, None),
+            UpstreamKind::Result { members, .. } if members.is_error => (CallStatus::Error, None),
+            UpstreamKind::Error { code, .. } => (CallStatus::Error, Some(*code)),
+            _ => (CallStatus::Success, None),
         };
-        if let Some(status) = status {
-            sent.answered();
-            request.record.set_status(status);
-            self.metrics.upstream_request(&self.settings.name, "ok");
+        sent.answered();
+        request.record.set_status(status);
+        self.metrics.upstream_request(&self.settings.name, "ok");
+        if let Some(wanted) = parking::urls_wanted(self, call, message) {
+            return Ok((wanted, None));
         }
-        match translate::answer(request, sent.link.era, &self.label, message) {
+        let state = self.sealed_state(call, message);
+        match translate::answer(request, sent.link.era, &self.label, state.as_deref(), message) {
             Ok(message) => Ok((message, code)),
             Err(rejection) => {
                 request.record.set_status(CallStatus::Error);

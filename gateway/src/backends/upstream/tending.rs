@@ -16,6 +16,7 @@ use super::links::SessionKey;
 use super::{Shared, asked, catalog};
 use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::mirror;
 use crate::mcp::version::Era;
 
@@ -41,7 +42,7 @@ async fn keep_list(shared: &Shared) {
     let mut is_up = false;
     loop {
         let deadline = Instant::now() + FETCH_TIMEOUT;
-        let pause = match shared.catalogs.tools.fresh(shared.transport.as_ref(), &shared.links, deadline).await {
+        let pause = match shared.catalogs.tools().fresh(shared.transport.as_ref(), &shared.links, deadline).await {
             Ok(list) => {
                 if !is_up {
                     tracing::info!(upstream = %name, tools = list.tools.len(), "the upstream is up");
@@ -61,7 +62,7 @@ async fn keep_list(shared: &Shared) {
         tokio::select! {
             () = sleep(pause) => {}
             // Changes that come in a burst are one.
-            () = shared.catalogs.tools.stale() => sleep(CHANGE_PAUSE).await,
+            () = shared.catalogs.tools().stale() => sleep(CHANGE_PAUSE).await,
         }
     }
 }
@@ -71,7 +72,7 @@ async fn hear_events(shared: &Shared) {
     let mut events = shared.transport.events();
     loop {
         match events.recv().await {
-            Ok(ServerEvent::ToolsChanged) => shared.catalogs.tools.changed(),
+            Ok(ServerEvent::ToolsChanged) => shared.catalogs.tools_changed(),
             Ok(ServerEvent::Disconnected) | Err(RecvError::Lagged(_)) => {
                 shared.up(false);
                 shared.links.forget_all();
@@ -118,7 +119,7 @@ async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
     }
     let id = shared.links.next_id();
     let mut params = listen_params();
-    params["_meta"] = stateless_meta();
+    params["_meta"] = stateless_meta(Capabilities::NONE);
     let mut headers = link.headers();
     headers.insert(mirror::METHOD, http::HeaderValue::from_static("subscriptions/listen"));
     let body = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params});
@@ -143,7 +144,7 @@ async fn hear(shared: &Shared, message: Bytes) {
         UpstreamKind::Notification { method, .. } => {
             shared.catalogs.hear(method);
         }
-        UpstreamKind::Request { id, method } => {
+        UpstreamKind::Request { id, method, .. } => {
             let Some(link) = shared.links.known() else { return };
             // A server that does not get it asks again.
             let _ = shared.transport.notify(asked::answer(message.text(*id), method), link.headers()).await;

@@ -21,12 +21,14 @@ use crate::backends::callee::Callee;
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::{Agreement, Session, Sessions};
 use crate::mcp::test_request;
 use crate::mcp::version::Version;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailureKind};
+use crate::seal::KeyRing;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -52,7 +54,8 @@ impl Fixture {
     }
 
     async fn call(&self, request: McpRequest) -> Result<Answer, Rejection> {
-        let found = self.upstream.find("crm__find", request.deadline).await.map_err(Rejection::Upstream)?;
+        let found =
+            self.upstream.find("crm__find", Capabilities::NONE, request.deadline).await.map_err(Rejection::Upstream)?;
         Arc::clone(&self.upstream).call(Box::new(request), Callee::Tool(found.expect("the tool is listed"))).await
     }
 
@@ -109,7 +112,8 @@ fn start(transport: Arc<dyn Transport>) -> (Arc<Upstream>, Arc<Metrics>) {
         retry: RetrySettings::default(),
         tools: ToolSelection::default(),
     };
-    (Upstream::start(settings, "__", transport, Arc::clone(&metrics)).unwrap(), metrics)
+    let keys = Arc::new(KeyRing::new().unwrap());
+    (Upstream::start(settings, "__", transport, Arc::clone(&metrics), keys).unwrap(), metrics)
 }
 
 /// What a server of 2026-07-28 with one tool says.

@@ -5,6 +5,8 @@
 mod content;
 mod errors;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -23,20 +25,23 @@ use crate::rejection::Rejection;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The client lacks a capability (MCP 2026-07-28, "Error codes").
+const MISSING_CAPABILITY: i64 = -32021;
+
 /// The `_meta` members of a call that a client with a handshake makes at a
-/// stateless server. No capability is claimed: what such a server would ask
-/// for could not yet be asked of the client.
+/// stateless server, up to its capabilities and from there to its name.
 const BRIDGED_META: &str = concat!(
     r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
-    r#""io.modelcontextprotocol/clientCapabilities":{},"#,
-    r#""io.modelcontextprotocol/clientInfo":"#
+    r#""io.modelcontextprotocol/clientCapabilities":"#
 );
+const BRIDGED_INFO: &str = r#","io.modelcontextprotocol/clientInfo":"#;
 
 /// Who calls, where the client did not say who it is.
 const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// The message that calls `callee` at its upstream.
-pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64) -> Bytes {
+/// The message that calls `callee` at its upstream. `follow_up` is the server's
+/// `requestState` where the client brings one, else members for `params`.
+pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, follow_up: Option<&str>) -> Bytes {
     let mut digits = Vec::with_capacity(20);
     push_decimal(&mut digits, id);
     let id = digits.as_slice();
@@ -49,6 +54,12 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64) 
     let named = request.named();
     if let Some(named) = named {
         splice.replace(named.span, own_name.as_bytes());
+    }
+    match (follow_up, request.params.request_state(), request.params.span) {
+        // The server's own state, in the place of what its client was given.
+        (Some(state), Some(sealed), _) => splice.replace(sealed.span, state.as_bytes()),
+        (Some(members), None, Some(params)) => splice.insert(params.start() + 1, members.as_bytes()),
+        _ => {}
     }
     let meta = &request.params.meta;
     if let Some(token) = meta.progress_token {
@@ -95,7 +106,9 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
         (None, Some(_)) => ("{", "}"),
         (None, None) => (r#""_meta":{"#, "},"),
     };
-    [before, BRIDGED_META, client_info, behind].concat()
+    let abilities = request.abilities;
+    let abilities = if abilities.is_empty() { Cow::Borrowed("{}") } else { abilities.to_value().to_string().into() };
+    [before, BRIDGED_META, &abilities, BRIDGED_INFO, client_info, behind].concat()
 }
 
 /// The headers that go with it.
@@ -120,7 +133,7 @@ pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, argume
 }
 
 /// The answer of a server of `era` as the client of `request` must hear it.
-/// `label` names the server in URIs.
+/// `label` names the server in URIs, `state` stands for its `requestState`.
 ///
 /// # Errors
 ///
@@ -129,6 +142,7 @@ pub(super) fn answer(
     request: &McpRequest,
     era: Era,
     label: &str,
+    state: Option<&str>,
     message: &UpstreamMessage,
 ) -> Result<Bytes, Rejection> {
     let edits;
@@ -147,10 +161,16 @@ pub(super) fn answer(
                 }
                 (Era::Legacy, Era::Legacy) | (Era::Modern, _) => {}
             }
+            if let (Some(state), Some(span)) = (state, members.request_state) {
+                splice.replace(span, state.as_bytes());
+            }
             edits = content::edits(request, label, message, *result);
             for (span, text) in &edits {
                 splice.replace(*span, text.as_bytes());
             }
+        }
+        UpstreamKind::Error { code: MISSING_CAPABILITY, .. } if request.era() == Era::Legacy => {
+            return Err(cannot_bridge(request, "the server asks for input this client cannot give"));
         }
         UpstreamKind::Error { id, error, code } => {
             edits = errors::edits(request, *code, message.text(*error));
@@ -188,7 +208,7 @@ const fn stateless_members(operation: &Operation) -> &'static [u8] {
     }
 }
 
-fn cannot_bridge(request: &McpRequest, detail: &'static str) -> Rejection {
+pub(super) fn cannot_bridge(request: &McpRequest, detail: &'static str) -> Rejection {
     Rejection::CannotBridge { detail, of_tool: request.tool().is_some() }
 }
 

@@ -98,8 +98,11 @@ fn what_is_not_json_is_said_without_quoting_it() {
 #[test]
 fn notifications_and_responses_are_told_apart() {
     assert_eq!(scan(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).unwrap().id, None);
-    assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).unwrap().kind, Kind::Response);
-    assert_eq!(scan(r#"{"jsonrpc":"2.0","id":0,"error":{}}"#).unwrap().kind, Kind::Response);
+    let text = r#"{"jsonrpc":"2.0","id":0,"result":{"a":1}}"#;
+    let Kind::Response(Said::Result(result)) = scan(text).unwrap().kind else { panic!("no result") };
+    assert_eq!(&text[result.range()], r#"{"a":1}"#);
+    let kind = scan(r#"{"jsonrpc":"2.0","id":0,"error":{}}"#).unwrap().kind;
+    assert!(matches!(kind, Kind::Response(Said::Error(_))));
 }
 
 /// Some servers match member names whatever their case, and take the last.

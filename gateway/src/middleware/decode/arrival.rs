@@ -10,6 +10,7 @@ use portcullis_policies::Principal;
 use tokio::time::Instant;
 
 use super::headers::Accepts;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::envelope::Params;
 use crate::mcp::request::{Filter, McpRequest, Operation};
 use crate::mcp::session::Bearer;
@@ -62,6 +63,7 @@ impl Arrival {
             client_ip: self.record.client_ip.get().copied(),
             principal: self.principal,
             takes_stream: false,
+            abilities: Capabilities::NONE,
             deadline: self.deadline,
             timeout: self.timeout,
             mirrored: HeaderMap::new(),

@@ -9,6 +9,8 @@ use super::headers::NamedVersion;
 use super::{Decoder, headers, stateless};
 use crate::backends::tool::full_name;
 use crate::backends::uri;
+use crate::mcp::asks::Said;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::envelope::{Envelope, EnvelopeError, Kind, MAX_ID_BYTES};
 use crate::mcp::reference::Reference;
 use crate::mcp::request::{Filter, ItemKind, McpRequest, Operation, ResourceUri};
@@ -64,12 +66,9 @@ impl Decoder {
         era: Era,
         version: NamedVersion,
     ) -> Result<Decoded, Rejection> {
-        let Kind::Method(method) = &envelope.kind else {
-            return match era {
-                // Nothing is asked of clients yet that they could be answering.
-                Era::Legacy => Ok(Decoded::Nothing),
-                Era::Modern => Err(Rejection::InvalidRequest { detail: "a response is not taken here" }),
-            };
+        let method = match &envelope.kind {
+            Kind::Method(method) => method,
+            Kind::Response(said) => return self.response(arrival, &envelope, *said, body, era, version),
         };
         let (version, session) = match era {
             Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
@@ -85,6 +84,12 @@ impl Decoder {
             Era::Modern => stateless::mirrored_params(&arrival.headers),
             Era::Legacy => http::HeaderMap::new(),
         };
+        let abilities = match (&session, envelope.params.meta.client_capabilities) {
+            // Asked on the stream of the answer.
+            (Some(session), _) if arrival.accepts.stream => session.abilities,
+            (None, Some(span)) if era == Era::Modern => Capabilities::read(text(body, span)),
+            _ => Capabilities::NONE,
+        };
         Ok(Decoded::Request(Box::new(McpRequest {
             operation,
             body: body.clone(),
@@ -96,6 +101,7 @@ impl Decoder {
             client_ip: arrival.record.client_ip.get().copied(),
             principal: arrival.principal,
             takes_stream: arrival.accepts.stream,
+            abilities,
             deadline: arrival.deadline,
             timeout: arrival.timeout,
             mirrored,
@@ -104,6 +110,26 @@ impl Decoder {
             filter: Filter::default(),
             refusal: None,
         })))
+    }
+
+    /// The client's answer to something it was asked; only who has a session
+    /// was.
+    fn response(
+        &self,
+        arrival: Arrival,
+        envelope: &Envelope<'_>,
+        said: Said,
+        body: &Bytes,
+        era: Era,
+        version: NamedVersion,
+    ) -> Result<Decoded, Rejection> {
+        if era == Era::Modern {
+            return Err(Rejection::InvalidRequest { detail: "a response is not taken here" });
+        }
+        let (version, session) = self.legacy(&arrival, "", version)?;
+        let (Some(session), Some(id)) = (session, envelope.id) else { return Ok(Decoded::Nothing) };
+        let answered = arrival.into_request(Operation::Responded { id, said });
+        Ok(Decoded::Request(Box::new(McpRequest { body: body.clone(), version, session: Some(session), ..answered })))
     }
 
     /// The revision and session of a client with a handshake. Calls without a
@@ -135,6 +161,7 @@ impl Decoder {
         if envelope.id.is_none() {
             return match method {
                 "notifications/cancelled" => Ok(Operation::Cancelled),
+                "notifications/roots/list_changed" => Ok(Operation::RootsChanged),
                 _ if method.starts_with("notifications/") => Ok(Operation::Notified),
                 _ => Err(Rejection::InvalidRequest { detail: "a request needs an `id`" }),
             };

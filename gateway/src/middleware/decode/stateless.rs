@@ -28,7 +28,7 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Vers
             detail: "_meta must have io.modelcontextprotocol/protocolVersion, a string",
         });
     };
-    if !meta.has_client_capabilities {
+    if meta.client_capabilities.is_none() {
         return Err(Rejection::MalformedMeta {
             detail: "_meta must have io.modelcontextprotocol/clientCapabilities, an object",
         });

@@ -87,6 +87,11 @@ pub(super) fn outside(rejection: &Rejection, era: Era) -> Outside {
         }
         // Answered as a result, so that a model reads it and corrects itself.
         Rejection::BadArguments { detail } => Outside::rpc(StatusCode::OK, -32602, detail.clone()),
+        Rejection::ParkedCallLost => Outside::rpc(
+            StatusCode::OK,
+            -32603,
+            "the call that waited for this input has ended and may have been carried out in part",
+        ),
         Rejection::CannotBridge { detail, .. } => Outside::rpc(StatusCode::OK, -32603, *detail),
         Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
         Rejection::UnsupportedVersion { requested } => {

@@ -57,6 +57,7 @@ fn table() -> Vec<Row> {
         (R::UnknownTool { tool: text() }, 200, Some(-32602), None, null.clone()),
         (R::UnknownPrompt { prompt: text() }, 200, Some(-32602), None, null.clone()),
         (R::UnknownResource { uri: text() }, 200, Some(-32002), None, json!({"uri": text()})),
+        (R::ParkedCallLost, 200, Some(-32603), None, null.clone()),
         (R::UnknownSession, 404, Some(-31404), None, null.clone()),
         (
             R::UnsupportedVersion { requested: "1999".to_owned() },

@@ -67,7 +67,7 @@ async fn what_was_surely_not_processed_is_sent_again_after_growing_pauses() {
 #[tokio::test(start_paused = true)]
 async fn the_circuit_opens_after_the_last_attempt_and_closes_with_a_success() {
     let fixture = calling(|nth| if nth < 5 { unreachable() } else { Say::result(r#"{"content":[]}"#) });
-    let tool = fixture.upstream.find("crm__find", Instant::now() + TIMEOUT).await.unwrap().unwrap();
+    let tool = fixture.upstream.find("crm__find", Capabilities::NONE, Instant::now() + TIMEOUT).await.unwrap().unwrap();
     settle().await;
     let call = || Arc::clone(&fixture.upstream).call(Box::new(of_legacy_client()), Callee::Tool(Arc::clone(&tool)));
     assert!(matches!(call().await, Err(Rejection::Upstream(_))));

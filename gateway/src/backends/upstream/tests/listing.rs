@@ -4,7 +4,7 @@ use super::*;
 use crate::backends::transport::{ServerEvent, TransportError};
 
 async fn names(fixture: &Fixture) -> Vec<String> {
-    let list = fixture.upstream.tools(Instant::now() + Duration::from_secs(3)).await.unwrap();
+    let list = fixture.upstream.tools(Capabilities::NONE, Instant::now() + Duration::from_secs(3)).await.unwrap();
     list.tools.iter().map(|tool| tool.full_name.to_string()).collect()
 }
 
@@ -49,7 +49,7 @@ async fn a_list_is_kept_as_long_as_the_server_says() {
 async fn an_unknown_tool_fetches_the_list_at_most_every_few_seconds() {
     let fixture = Fixture::new(modern);
     settle().await;
-    let find = || fixture.upstream.find("crm__other", Instant::now() + TIMEOUT);
+    let find = || fixture.upstream.find("crm__other", Capabilities::NONE, Instant::now() + TIMEOUT);
     tokio::time::sleep(Duration::from_secs(6)).await;
     for _ in 0..10 {
         assert!(find().await.unwrap().is_none());
@@ -112,7 +112,7 @@ async fn a_server_that_comes_back_is_found_by_itself() {
     assert_eq!(fixture.is_up(), Some(0));
     tokio::time::sleep(Duration::from_secs(16)).await;
     assert_eq!(fixture.is_up(), Some(1));
-    assert!(fixture.upstream.known_tools().is_some());
+    assert!(fixture.upstream.known_tools(Capabilities::NONE).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn a_dead_upstream_fails_lists_at_once() {
     let fixture = Fixture::new(|_| Say::Hang);
     tokio::time::sleep(Duration::from_secs(120)).await;
     let started = Instant::now();
-    assert!(fixture.upstream.tools(started + Duration::from_secs(3)).await.is_err());
+    assert!(fixture.upstream.tools(Capabilities::NONE, started + Duration::from_secs(3)).await.is_err());
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
@@ -140,7 +140,7 @@ async fn a_retired_upstream_says_nothing_of_its_successor() {
         "tools/call" => Say::Fail(TransportError::Unreachable("refused".to_owned())),
         _ => modern(heard),
     });
-    let tool = fixture.upstream.find("crm__find", Instant::now() + TIMEOUT).await.unwrap().unwrap();
+    let tool = fixture.upstream.find("crm__find", Capabilities::NONE, Instant::now() + TIMEOUT).await.unwrap().unwrap();
     settle().await;
     fixture.upstream.retire();
     assert!(Arc::clone(&fixture.upstream).call(Box::new(of_modern_client()), Callee::Tool(tool)).await.is_err());

@@ -1,0 +1,89 @@
+//! Questions of a server in the midst of a call, put to a client with a
+//! session: each goes out on the stream of the call's answer, and what the
+//! client posts goes back under the server's own id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::timeout;
+
+use crate::mcp::answer::UpstreamMessage;
+use crate::mcp::asks::Reply;
+use crate::mcp::session::Session;
+use crate::mcp::splice::{Span, Splice};
+
+/// How long a person may think about a question.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// The questions of one call.
+pub(super) struct Asking {
+    session: Arc<Session>,
+    open: FuturesUnordered<BoxFuture<'static, Answered>>,
+}
+
+/// What became of a question.
+struct Answered {
+    /// The server's id, as JSON.
+    id: String,
+    /// `None` where the client did not answer in time.
+    reply: Option<Reply>,
+}
+
+// === impl Asking ===
+
+impl Asking {
+    pub(super) fn new(session: &Arc<Session>) -> Self {
+        Self { session: Arc::clone(session), open: FuturesUnordered::new() }
+    }
+
+    /// Whether nothing is asked at present.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The question as the client hears it; `id` is the server's. `None` if
+    /// the client is asked too much already.
+    pub(super) fn put(&mut self, message: &UpstreamMessage, id: Span) -> Option<Bytes> {
+        let ask = self.session.asks.ask()?;
+        let mut splice = Splice::default();
+        splice.replace(id, ask.id.as_bytes());
+        let question = splice.apply(&message.bytes);
+        let id = message.text(id).to_owned();
+        let answered = async move {
+            let mut ask = ask;
+            let reply = timeout(PATIENCE, &mut ask.reply).await.ok().and_then(Result::ok);
+            Answered { id, reply }
+        };
+        self.open.push(answered.boxed());
+        Some(question)
+    }
+
+    /// The next answer as the server must hear it; waits for ever where
+    /// nothing is asked.
+    pub(super) async fn answer(&mut self) -> Bytes {
+        match self.open.next().await {
+            Some(answered) => answered.for_server(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+// === impl Answered ===
+
+impl Answered {
+    fn for_server(self) -> Bytes {
+        let Some(reply) = self.reply else { return refusal(&self.id, "the client did not answer in time") };
+        let mut splice = Splice::default();
+        splice.replace(reply.id, self.id.as_bytes());
+        splice.apply(&reply.body)
+    }
+}
+
+/// What a server hears whose question is not answered; `id` is JSON.
+pub(super) fn refusal(id: &str, why: &str) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":"{why}"}}}}"#).into()
+}
