@@ -5,14 +5,14 @@
 //! beside this file, in the suite's own format. Anything else that fails fails
 //! the test, and so does an entry that passes by now. A check that the upstream
 //! alone passes, and that the suite does not come to through the gateway, has
-//! failed, too. `docs/conformance.md` is
-//! what the runs said; `make conformance` writes it, and takes what passes out
-//! of the lists.
+//! failed, too. `docs/conformance.md` is what the runs said; `make conformance`
+//! writes it, and takes what passes out of the lists.
 //!
-//! A test binary of its own, since it takes minutes and two processors, which
-//! the patience of the other tests does not foresee.
+//! A test binary of its own: the suite has deadlines inside, which the other
+//! tests beside it would break, and it breaks their patience.
 //!
-//! One scenario by hand, with everything the suite says about it:
+//! One scenario by hand, with everything the suite says about it, by the binary
+//! that `PORTCULLIS_BIN` names or else the debug build:
 //!
 //! ```sh
 //! SCENARIO=tools-call-sampling cargo test -p portcullis-tests --test conformance client_2025_11_25_upstream_modern -- --nocapture
