@@ -5,7 +5,7 @@ export PORTCULLIS_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/portc
 
 # Nothing here can run beside something else: cargo holds one lock.
 .NOTPARALLEL:
-.PHONY: help run build test check fmt clippy doc deny advisories bench cargo-deny
+.PHONY: help run build test conformance check fmt clippy doc deny advisories bench cargo-deny
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,11 @@ test: export XDG_RUNTIME_DIR ?= /tmp
 test: ## installs what the tests talk to, then runs all of them, the real binary's too
 	tests/setup.sh
 	cargo test --workspace --no-fail-fast
+
+conformance: ## runs the official conformance suite alone, and writes docs/conformance.md from it
+	tests/setup.sh
+	cargo build --bin portcullis
+	CONFORMANCE=write cargo test -p portcullis-tests --test conformance
 
 check: fmt clippy test doc deny ## everything that must pass before a change is merged
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what the tests run against: the real MCP servers and clients, the
-# token issuer, and small checkpoints for the model. Needs root only where a
-# Debian package is missing. Everything else lands in tests/.cache and
-# tests/peers/node, both ignored by git. Safe to run again; quick when there is
+# conformance suite, the token issuer, and small checkpoints for the model.
+# Needs root only where a Debian package is missing. Everything else lands in
+# tests/.cache and tests/peers, ignored by git. Safe to run again; quick when there is
 # nothing to do.
 set -eu
 cd "$(dirname "$0")"
@@ -39,14 +39,15 @@ for series in mcp-1 mcp-2 openai; do
     printf '%s' "$wish" >".cache/$series/.installed"
 done
 
-wish=$(cat peers/node/package.json)
-if ! fresh peers/node/node_modules/.installed "$wish"; then
-    rm -rf peers/node/node_modules
-    (cd peers/node && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
-    # The servers need a newer Node than Debian's; it comes as a package, too.
-    peers/node/node_modules/node/bin/node --version >/dev/null
-    printf '%s' "$wish" >peers/node/node_modules/.installed
-fi
+for peers in node conformance; do
+    wish=$(cat "peers/$peers/package.json")
+    fresh "peers/$peers/node_modules/.installed" "$wish" && continue
+    rm -rf "peers/$peers/node_modules"
+    (cd "peers/$peers" && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
+    printf '%s' "$wish" >"peers/$peers/node_modules/.installed"
+done
+# They need a newer Node than Debian's; it comes as a package, too.
+peers/node/node_modules/node/bin/node --version >/dev/null
 
 # Checkpoints for the model's own tests.
 ../inference/tests/reference/setup.sh
