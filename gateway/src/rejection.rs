@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// A refusal, chosen by us.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
@@ -153,6 +155,12 @@ pub enum Rejection {
     Cancelled,
     /// The call that waited for its client's input is no more.
     ParkedCallLost,
+    /// The client did not say that it can be asked what the upstream asks
+    /// (2026-07-28, code -32021).
+    MissingCapability {
+        /// The `capabilities` it would have to say.
+        required: Value,
+    },
     /// The upstream asked for something this client cannot give.
     CannotBridge {
         /// What is needed.

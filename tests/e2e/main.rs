@@ -13,6 +13,7 @@ mod legacy;
 mod modern;
 mod observability;
 mod policies;
+mod questions;
 mod rate_limits;
 mod refusals;
 mod reload;

@@ -21,4 +21,4 @@ pub mod scripted;
 pub mod sdk;
 pub mod upstream;
 
-pub use serde_json::{Value, json};
+pub use serde_json::{Map, Value, json};

@@ -54,7 +54,21 @@ impl Sdk {
     ///
     /// When the client cannot be started or prints no report.
     pub fn try_run(self, url: &str, key: &str, calls: &Value) -> Result<Value, String> {
-        let script = json!({"url": url, "headers": {"X-API-Key": key}, "calls": calls});
+        self.perform(&json!({"url": url, "headers": {"X-API-Key": key}, "calls": calls}))
+    }
+
+    /// As [`Sdk::run`], with a client that can answer what it is asked: `answers` has
+    /// `elicitation` (the result), `sampling` (a text) and `roots` (URIs), as far as it can.
+    ///
+    /// # Panics
+    ///
+    /// When the client gives up, with what it said.
+    pub fn run_with(self, url: &str, key: &str, calls: &Value, answers: &Value) -> Value {
+        let script = json!({"url": url, "headers": {"X-API-Key": key}, "calls": calls, "answers": answers});
+        self.perform(&script).unwrap_or_else(|said| panic!("{self:?} gave up: {said}"))
+    }
+
+    fn perform(self, script: &Value) -> Result<Value, String> {
         let output = self.command().arg(script.to_string()).output().expect("the client starts");
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());

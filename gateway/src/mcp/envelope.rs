@@ -149,7 +149,7 @@ fn not_json(fault: Fault, scanner: &Scanner<'_>) -> EnvelopeError {
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The members of `params` that are read.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "name",
     "arguments",
     "_meta",
@@ -160,6 +160,8 @@ const KNOWN: [&str; 10] = [
     "requestId",
     "uri",
     "ref",
+    "inputResponses",
+    "requestState",
 ];
 
 #[derive(Default)]
@@ -316,66 +318,55 @@ impl RawParams {
         let span = |value: &str| Span::of(value, text);
         let object = |value: &str| value.starts_with('{').then(|| span(value));
         let params = &mut self.params;
-        let index = match key {
+        match key {
             "name" => {
                 params.name = Named::read(scanner.value()?, text);
-                0
             }
             "arguments" => {
                 let value = scanner.value()?;
                 params.arguments = object(value);
                 params.arguments_malformed = params.arguments.is_none() && value != "null";
-                1
             }
             "_meta" => {
                 params.meta_malformed = !matches!(scanner.peek(), b'{' | b'n');
                 (params.meta, self.repeated_in_meta) = Meta::read(scanner, text)?;
-                2
             }
             "protocolVersion" => {
                 params.protocol_version = string(scanner.value()?).map(Cow::into_owned);
-                3
             }
             "capabilities" => {
                 params.capabilities = object(scanner.value()?);
-                4
             }
             "clientInfo" => {
                 params.client_info = object(scanner.value()?);
-                5
             }
             "cursor" => {
                 params.cursor = Some(span(scanner.value()?));
-                6
             }
             "requestId" => {
                 params.request_id = Some(span(scanner.value()?));
-                7
             }
             "uri" => {
                 params.rare().uri = Named::read(scanner.value()?, text);
-                8
             }
             "ref" => {
                 let (reference, fault) = Reference::read(scanner, text)?;
                 params.rare().reference = reference;
                 self.repeated |= fault == Some(Doubtful::Repeated);
                 self.misspelt |= fault == Some(Doubtful::Misspelt);
-                9
             }
             "inputResponses" => {
                 params.rare().input_responses = object(scanner.value()?);
-                10
             }
             "requestState" => {
                 params.rare().request_state = Named::read(scanner.value()?, text);
-                11
             }
             other => {
                 self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));
                 return scanner.value().map(drop);
             }
-        };
+        }
+        let index = KNOWN.iter().position(|known| *known == key).expect("what is read is known");
         self.repeated |= std::mem::replace(&mut self.seen[index], true);
         Ok(())
     }

@@ -174,7 +174,11 @@ impl Relay {
                 let request = &self.call.request;
                 if !question.is_some_and(|question| request.abilities.can(question)) {
                     self.tell_server(asked::answer(message.text(*id), method));
-                    return Ok(None);
+                    // What the server makes of that would look like an answer.
+                    return match question.filter(|_| request.era() == Era::Modern) {
+                        Some(question) => Err(Rejection::MissingCapability { required: question.required() }),
+                        None => Ok(None),
+                    };
                 }
                 let Some(session) = &request.session else { return Ok(Some(Event::Question(message))) };
                 let asking = self.asking.get_or_insert_with(|| Box::new(Asking::new(session)));

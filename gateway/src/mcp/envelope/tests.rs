@@ -62,6 +62,16 @@ fn a_member_given_twice_is_refused_however_it_is_spelt() {
 }
 
 #[test]
+fn every_member_that_is_read_is_read_once() {
+    for member in KNOWN {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"{member}":{{}}}}}}"#);
+        assert!(scan(&text).is_ok(), "{text}");
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"{member}":1,"{member}":{{}}}}}}"#);
+        assert!(refusal(&text).contains("twice"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_json_rpc_says_why() {
     for (text, word) in [
         ("[]", "batches"),

@@ -92,6 +92,12 @@ pub(super) fn outside(rejection: &Rejection, era: Era) -> Outside {
             -32603,
             "the call that waited for this input has ended and may have been carried out in part",
         ),
+        Rejection::MissingCapability { required } => Outside::rpc(
+            StatusCode::BAD_REQUEST,
+            -32021,
+            "the request needs a capability that the client did not declare",
+        )
+        .with(json!({"requiredCapabilities": required})),
         Rejection::CannotBridge { detail, .. } => Outside::rpc(StatusCode::OK, -32603, *detail),
         Rejection::UnknownSession => Outside::rpc(StatusCode::NOT_FOUND, -31404, "unknown session: initialize again"),
         Rejection::UnsupportedVersion { requested } => {

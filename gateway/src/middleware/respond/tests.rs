@@ -57,6 +57,13 @@ fn table() -> Vec<Row> {
         (R::UnknownTool { tool: text() }, 200, Some(-32602), None, null.clone()),
         (R::UnknownPrompt { prompt: text() }, 200, Some(-32602), None, null.clone()),
         (R::UnknownResource { uri: text() }, 200, Some(-32002), None, json!({"uri": text()})),
+        (
+            R::MissingCapability { required: json!({"roots": {}}) },
+            400,
+            Some(-32021),
+            None,
+            json!({"requiredCapabilities": {"roots": {}}}),
+        ),
         (R::ParkedCallLost, 200, Some(-32603), None, null.clone()),
         (R::UnknownSession, 404, Some(-31404), None, null.clone()),
         (
