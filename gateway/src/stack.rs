@@ -36,7 +36,7 @@ use crate::middleware::authenticate::AuthenticateLayer;
 use crate::middleware::authorize::AuthorizeLayer;
 use crate::middleware::contain::Contain;
 use crate::middleware::deadline::DeadlineLayer;
-use crate::middleware::decode::{DecodeLayer, DecodeSettings};
+use crate::middleware::decode::{DecodeLayer, DecodeSettings, Messages};
 use crate::middleware::ip_allowlist::{IpAllowlistLayer, NetworkSettings};
 use crate::middleware::meter::{Audit, MeterLayer};
 use crate::middleware::observe::{ObserveLayer, Observed};
@@ -115,9 +115,12 @@ pub struct Parts {
     pub backends: Arc<Backends>,
 }
 
+/// The MCP half alone, for connections without HTTP.
+pub type MessageStack = Messages<Shared<Box<McpRequest>, Answer, Rejection>>;
+
 /// Puts the layers together.
 #[must_use]
-pub fn build(parts: Parts) -> Stack {
+pub fn build(parts: Parts) -> (Stack, MessageStack) {
     let metrics = parts.metrics;
 
     // Inside `decode` all is MCP.
@@ -134,11 +137,13 @@ pub fn build(parts: Parts) -> Stack {
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
     let calls: Shared<Box<McpRequest>, Answer, Rejection> = Shared::new(calls);
+    let decode = DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends));
+    let messages = decode.messages(calls.clone(), Arc::clone(&parts.running), parts.max_concurrent_requests);
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))
         // Reads the body; from here on all is MCP.
-        .layer(DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends)))
+        .layer(decode)
         .service(calls);
     let known_callers: Shared<Request<Incoming>, Response<Body>, Rejection> = Shared::new(known_callers);
 
@@ -173,7 +178,7 @@ pub fn build(parts: Parts) -> Stack {
         // Metadata for who has no token yet; paths that lead nowhere.
         .layer(ReceptionLayer::new(parts.public_url, parts.issuers, parts.scopes))
         .service(known_callers);
-    Shared::new(stack)
+    (Shared::new(stack), messages)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod schemas;
 mod sdk_clients;
 mod sealing;
 mod shutdown;
+mod stdio_front;
 mod streaming;
 mod tls;
 mod tokens;

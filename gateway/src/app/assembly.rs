@@ -123,8 +123,10 @@ impl Assembly {
         // Nothing fails any more. What the last configuration's requests seal
         // from here on is sealed with the new key already.
         self.keys.replace(&config.session_keys);
+        let (stack, messages) = stack::build(parts);
         Ok(Generation {
-            stack: stack::build(parts),
+            stack,
+            messages,
             upstreams,
             models,
             separator: config.separator.clone(),

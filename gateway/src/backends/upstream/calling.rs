@@ -345,8 +345,10 @@ fn checked_arguments(request: &McpRequest, tool: &Tool) -> Result<Option<Value>,
     if checks {
         tool.arguments.check(&arguments).map_err(|detail| Rejection::BadArguments { detail })?;
     }
-    for parameter in tool.mirrored.iter().filter(|_| request.era() == Era::Modern) {
-        parameter.check(&request.mirrored, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+    if let Some(headers) = request.mirrored.as_ref().filter(|_| request.era() == Era::Modern) {
+        for parameter in &tool.mirrored {
+            parameter.check(headers, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+        }
     }
     Ok(Some(arguments))
 }
