@@ -73,8 +73,7 @@ async fn what_is_not_the_clients_business_is_not_handed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stateless_client_that_cannot_be_asked_is_told_what_is_missing() {
-    let question = r#"{"jsonrpc":"2.0","id":0,"method":"sampling/createMessage","params":{}}"#;
-    let fixture = streaming(&[question, RESULT]);
+    let fixture = streaming(&[r#"{"jsonrpc":"2.0","id":0,"method":"sampling/createMessage","params":{}}"#, RESULT]);
     let refused = fixture.call(with_token(Version::MODERN, "1")).await.unwrap_err();
     assert_eq!(refused, Rejection::MissingCapability { required: serde_json::json!({"sampling": {}}) });
     // One with a handshake told the server what it can be asked: it goes on.
