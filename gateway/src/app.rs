@@ -7,6 +7,7 @@
 
 mod assembly;
 mod generation;
+mod live;
 mod models;
 mod process;
 mod stdio;

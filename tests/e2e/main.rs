@@ -2,6 +2,7 @@
 //! starts the real gateway and speaks to it as a user would.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answered_sampling;
 mod authentication;
 mod built_in_default;
 mod catalogue;

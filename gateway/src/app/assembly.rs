@@ -8,6 +8,7 @@ use http::HeaderValue;
 use portcullis_policies::Limit;
 
 use super::generation::{Generation, Upstreams};
+use super::live::Live;
 use super::models::Models;
 use crate::admin::Readiness;
 use crate::audit::{AuditLog, AuditSettings};
@@ -41,6 +42,7 @@ pub(super) struct Assembly {
     pub(super) keys: Arc<KeyRing>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
+    live: Arc<Live>,
     access_log: AccessLog,
 }
 
@@ -56,6 +58,7 @@ impl Assembly {
             sessions: Arc::new(Sessions::new(MAX_SESSIONS, Arc::clone(&keys))),
             keys,
             limiters: LimiterStore::default(),
+            live: Arc::default(),
             access_log,
         })
     }
@@ -123,7 +126,8 @@ impl Assembly {
         // Nothing fails any more. What the last configuration's requests seal
         // from here on is sealed with the new key already.
         self.keys.replace(&config.session_keys);
-        let (stack, messages) = stack::build(parts);
+        let (stack, messages, calls) = stack::build(parts);
+        self.live.replace(calls);
         Ok(Generation {
             stack,
             messages,
@@ -162,9 +166,9 @@ impl Assembly {
             }
             TransportSettings::Demo => DemoTransport::new(),
         };
-        let upstream =
-            Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics), Arc::clone(&self.keys))
-                .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
+        let (keys, calls) = (Arc::clone(&self.keys), Arc::clone(&self.live));
+        let upstream = Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics), keys, calls)
+            .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
         Ok(upstream)
     }
 }

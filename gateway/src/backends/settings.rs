@@ -30,6 +30,8 @@ pub struct UpstreamSettings {
     pub retry: RetrySettings,
     /// Which of its tools are shown, and under which names.
     pub tools: ToolSelection,
+    /// The model that samples for it where the client cannot.
+    pub sampling: Option<Arc<str>>,
 }
 
 /// How an upstream is reached.

@@ -108,7 +108,7 @@ impl Shared {
                         mended = true;
                         continue;
                     }
-                    if rounds::must_ask(&call.request, &message) {
+                    if rounds::must_ask(&self, &call.request, &message) {
                         sent.answered();
                         return Ok(Answer::Stream(rounds::stream(self, call, message)));
                     }
@@ -164,7 +164,14 @@ impl Shared {
         };
         let id = self.links.next_id();
         let outgoing = Outgoing {
-            body: translate::call(request, callee, &link, id, call.follow_up.as_deref()),
+            body: translate::call(
+                request,
+                self.answering(request.abilities),
+                callee,
+                &link,
+                id,
+                call.follow_up.as_deref(),
+            ),
             id,
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),

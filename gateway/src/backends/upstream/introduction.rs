@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::handshake::client_info;
-use crate::mcp::capabilities::Capabilities;
+use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::version::Version;
@@ -49,6 +49,10 @@ impl Introduction {
         if let Some(capabilities) = capabilities.as_object_mut() {
             // Nobody could ask the client for what became of a task.
             capabilities.remove("tasks");
+            if self.abilities.can(Question::Sampling) {
+                // Where the client cannot, the gateway does.
+                capabilities.entry("sampling").or_insert_with(|| json!({}));
+            }
         }
         let info = session.and_then(|session| said(session.client_info.as_ref()?));
         json!({

@@ -64,6 +64,17 @@ pub(in crate::config) struct UpstreamFile {
     /// over the names of its tools, without its prefix.
     #[serde(default)]
     pub(in crate::config) rate_limits: Vec<LimitEntry>,
+    /// Who answers when it asks for a message of a language model.
+    pub(in crate::config) sampling: Option<SamplingFile>,
+}
+
+/// `sampling`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct SamplingFile {
+    /// The model of this process that answers where the client cannot, within
+    /// what the caller may do with its tool.
+    pub(in crate::config) answer_with: String,
 }
 
 /// `builtin`
