@@ -1,21 +1,41 @@
 //! Server-sent events (WHATWG HTML, "Server-sent events"): reading those of
 //! upstreams, writing those to clients.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 /// One event's data may not be larger; an upstream that sends more is cut off.
 pub const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Splits a byte stream into the data of its events.
+/// A longer id is as good as none: nobody resumes after it.
+const MAX_ID_BYTES: usize = 1024;
+
+/// The id of an event. Usual ones need no memory of their own.
+type Id = SmallVec<[u8; 64]>;
+
+/// Splits a byte stream into its events.
 ///
-/// Only `data` counts here: comments, names, ids and retry times are skipped.
-/// Events without data (priming events of 2025-11-25) are not reported.
+/// Comments are skipped. Events without data (priming events of 2025-11-25)
+/// are not reported, but their ids count.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: BytesMut,
     /// How much of the buffer holds no line end.
     searched: usize,
     data: Data,
+    /// The name of the event being read.
+    named: Bytes,
+    /// The name of the event last reported.
+    name: Bytes,
+    /// The id of the event being read, where it has one.
+    id: Option<Id>,
+    /// The id of the last whole event that had one.
+    last_id: Option<Id>,
+    retry: Option<Duration>,
+    /// Whether no event has come yet since a stream was taken up again.
+    resumed: bool,
     /// The last line ended in CR, so that an LF that follows belongs to it.
     after_cr: bool,
 }
@@ -52,21 +72,83 @@ impl Decoder {
         Ok(())
     }
 
+    /// A decoder for the stream that goes on where this one's broke off. An
+    /// event that comes a second time is not reported again.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { last_id: self.last_id, retry: self.retry, resumed: true, ..Self::default() }
+    }
+
     /// The data of the next event that is complete.
     pub fn next_event(&mut self) -> Option<Bytes> {
         while let Some(line) = self.next_line() {
             if line.is_empty() {
-                match std::mem::take(&mut self.data) {
-                    Data::None => continue,
-                    Data::Line(line) => return Some(line),
-                    Data::Lines(lines) => return Some(lines.freeze()),
+                if let Some(data) = self.whole_event() {
+                    return Some(data);
                 }
-            }
-            if let Some(value) = field_value(&line, b"data") {
-                self.data.add(value);
+            } else {
+                self.field(&line);
             }
         }
         None
+    }
+
+    /// The name of the event that [`next_event`](Self::next_event) returned
+    /// last; empty where it had none, which means `message`.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The id of the last event that had one, whether or not it had data:
+    /// where a stream that broke off is to be taken up again.
+    #[must_use]
+    pub fn last_id(&self) -> Option<&[u8]> {
+        self.last_id.as_deref()
+    }
+
+    /// How long the server asks to wait before a stream is opened again.
+    #[must_use]
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    fn field(&mut self, line: &Bytes) {
+        if let Some(value) = field_value(line, b"data") {
+            self.data.add(value);
+        } else if let Some(value) = field_value(line, b"event") {
+            self.named = value;
+        } else if let Some(value) = field_value(line, b"id") {
+            // A NUL makes no id; neither does nothing, which forgets the last one.
+            if !value.contains(&0) {
+                self.id = Some(if value.len() > MAX_ID_BYTES { Id::new() } else { Id::from_slice(&value) });
+            }
+        } else if let Some(value) = field_value(line, b"retry") {
+            let milliseconds = std::str::from_utf8(&value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            if let Some(milliseconds) = milliseconds.and_then(|text| text.parse().ok()) {
+                self.retry = Some(Duration::from_millis(milliseconds));
+            }
+        }
+    }
+
+    /// What an empty line ends: an event, which is reported if it has data.
+    fn whole_event(&mut self) -> Option<Bytes> {
+        let (data, id) = (std::mem::take(&mut self.data), self.id.take());
+        self.name = std::mem::take(&mut self.named);
+        if self.resumed && id.is_some() && id == self.last_id {
+            return None;
+        }
+        if let Some(id) = id {
+            self.resumed = false;
+            self.last_id = (!id.is_empty()).then_some(id);
+        }
+        let data = match data {
+            Data::None => return None,
+            Data::Line(line) => line,
+            Data::Lines(lines) => lines.freeze(),
+        };
+        self.resumed = false;
+        Some(data)
     }
 
     /// The next whole line without its end (CR, LF or CR LF).
@@ -180,6 +262,57 @@ mod tests {
         assert_eq!(whole, ["{\"a\":1}", "x\ny", "z"]);
         for cut in 1..stream.len() {
             assert_eq!(decode(&[&stream[..cut], &stream[cut..]]), whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn names_ids_and_pauses_are_read() {
+        let mut decoder = Decoder::default();
+        let mut after = |text: &'static str| {
+            decoder.push(&Bytes::from_static(text.as_bytes())).unwrap();
+            let data = decoder.next_event().map(|data| String::from_utf8(data.to_vec()).unwrap());
+            let last_id = decoder.last_id().map(|id| String::from_utf8(id.to_vec()).unwrap());
+            let name = String::from_utf8(decoder.name().to_vec()).unwrap();
+            (
+                data.unwrap_or_default(),
+                last_id.unwrap_or_default(),
+                name,
+                decoder.retry().map(|retry| retry.as_millis()),
+            )
+        };
+        let of = |data: &str, id: &str, name: &str, retry| (data.to_owned(), id.to_owned(), name.to_owned(), retry);
+        assert_eq!(after("id: 1\nretry: 500\ndata:\n"), of("", "", "", Some(500)), "not whole yet");
+        assert_eq!(after("\n"), of("", "1", "", Some(500)), "a priming event");
+        assert_eq!(after("event: endpoint\ndata: /x\n\n"), of("/x", "1", "endpoint", Some(500)));
+        assert_eq!(after("data: y\nid:2\nretry: soon\n\n"), of("y", "2", "", Some(500)));
+        assert_eq!(after("id: a\0b\nretry:0\n\n"), of("", "2", "", Some(0)));
+        assert_eq!(after("retry: 99999999999999999999999\nid\ndata: z\n\n"), of("z", "", "", Some(0)));
+    }
+
+    #[test]
+    fn an_id_beyond_bearing_is_none() {
+        let mut decoder = Decoder::default();
+        decoder.push(&Bytes::from(format!("id: 1\n\nid: {}\n\n", "x".repeat(MAX_ID_BYTES + 1)))).unwrap();
+        assert_eq!((decoder.next_event(), decoder.last_id()), (None, None));
+    }
+
+    #[test]
+    fn what_a_resumed_stream_repeats_is_reported_once() {
+        for (again, expected) in [
+            ("id: 1\ndata: a\n\nid: 2\ndata: b\n\n", vec!["b"]),
+            ("id: 1\ndata:\n\nid: 1\ndata: a\n\ndata: b\n\n", vec!["b"]),
+            ("id: 2\n\nid: 1\ndata: c\n\n", vec!["c"]),
+            ("data: b\n\nid: 1\ndata: c\n\n", vec!["b", "c"]),
+        ] {
+            let mut decoder = Decoder::default();
+            decoder.push(&Bytes::from_static(b"id: 1\nretry: 7\ndata: a\n\nid: 2\ndata: hal")).unwrap();
+            assert_eq!(decoder.next_event().unwrap(), "a");
+            assert_eq!(decoder.next_event(), None);
+            let mut decoder = decoder.resumed();
+            assert_eq!((decoder.last_id(), decoder.retry()), (Some(&b"1"[..]), Some(Duration::from_millis(7))));
+            decoder.push(&Bytes::from_static(again.as_bytes())).unwrap();
+            let events: Vec<_> = std::iter::from_fn(|| decoder.next_event()).collect();
+            assert_eq!(events, expected, "{again}");
         }
     }
 

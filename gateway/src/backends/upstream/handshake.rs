@@ -189,7 +189,8 @@ pub(super) async fn ask(
         headers.insert(mirror::METHOD, HeaderValue::from_static(method));
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
-    let outgoing = Outgoing { body: body.into(), id, connection: link.connection, headers, deadline };
+    let outgoing =
+        Outgoing { body: body.into(), id, connection: link.connection, headers, deadline, takes_questions: false };
     timeout_at(deadline, exchange(transport, link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
 }
 

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
-use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, Transport, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::mcp::mirror;
 
 /// What the server heard.
@@ -41,7 +41,8 @@ type Scripted = Box<dyn Fn(&Heard) -> Say + Send + Sync>;
 pub(super) struct Script {
     say: Scripted,
     heard: Mutex<Vec<Heard>>,
-    events: broadcast::Sender<ServerEvent>,
+    lost: watch::Sender<u64>,
+    is_pipe: bool,
 }
 
 impl Heard {
@@ -62,8 +63,12 @@ impl Say {
 
 impl Script {
     pub(super) fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        let (events, _) = broadcast::channel(8);
-        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), events })
+        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), lost: watch::Sender::new(0), is_pipe: false })
+    }
+
+    /// A script whose messages share one pipe.
+    pub(super) fn pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), lost: watch::Sender::new(0), is_pipe: true })
     }
 
     /// Everything heard of a method.
@@ -71,8 +76,9 @@ impl Script {
         self.heard.lock().unwrap().iter().filter(|heard| heard.method == method).cloned().collect()
     }
 
-    pub(super) fn event(&self, event: ServerEvent) {
-        let _ = self.events.send(event);
+    /// Loses the connection.
+    pub(super) fn lose(&self) {
+        self.lost.send_modify(|lost| *lost += 1);
     }
 
     fn hear(&self, method: &str, body: &[u8], headers: HeaderMap) -> Heard {
@@ -149,8 +155,12 @@ impl Transport for Script {
         .boxed()
     }
 
-    fn events(&self) -> broadcast::Receiver<ServerEvent> {
-        self.events.subscribe()
+    fn is_pipe(&self) -> bool {
+        self.is_pipe
+    }
+
+    fn lost(&self) -> watch::Receiver<u64> {
+        self.lost.subscribe()
     }
 
     fn listen(&self, headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
