@@ -23,4 +23,5 @@ mod shutdown;
 mod streaming;
 mod tls;
 mod tokens;
+mod transports;
 mod upstream_faults;

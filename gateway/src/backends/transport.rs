@@ -5,10 +5,13 @@
 //! so that a further transport is one file here and nothing elsewhere.
 
 pub mod demo;
+pub mod event_source;
+pub mod fallback;
 pub mod http;
 mod pipe;
 pub mod stdio;
 mod way;
+pub mod websocket;
 
 use std::fmt;
 use std::pin::Pin;
@@ -154,6 +157,19 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Whether all messages share one pipe to one server, which may end at a
     /// message it does not know, and with which all that was negotiated ends.
     fn is_pipe(&self) -> bool {
+        false
+    }
+
+    /// Whether a server that is reached this way is surely none of a stateless
+    /// revision, so that it need not be asked.
+    fn has_handshake(&self) -> bool {
+        false
+    }
+
+    /// Says whether there is an older way to the server that was not tried;
+    /// the next [`connect`](Self::connect) tries it, and goes back to this one
+    /// where it leads nowhere.
+    fn fall_back(&self) -> bool {
         false
     }
 

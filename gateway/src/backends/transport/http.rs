@@ -26,7 +26,7 @@ use crate::mcp::mirror;
 /// an upstream that dies midway becomes a clean error.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Connections, once made, are pooled; the number never changes.
-const CONNECTION: u64 = 0;
+pub(super) const CONNECTION: u64 = 0;
 const ACCEPTED_TYPES: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// A server's MCP endpoint.

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use self::backoff::Backoff;
 pub(super) use self::connection::{Connection, Ended, Leash, Opening, Stop};
 pub(super) use self::hearing::Hearing;
-pub(super) use self::message_pipe::Pipe;
+pub(super) use self::message_pipe::{Outlet, Pipe};
 pub(super) use self::queue::{Queue, Queued};
 use super::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::backends::settings::RetrySettings;
@@ -43,6 +43,11 @@ use crate::backends::settings::RetrySettings;
 pub(super) trait Dial: Send + Sync {
     /// Makes a connection, or says why that failed. Takes a bounded time.
     fn dial(&self, opening: Opening) -> BoxFuture<'_, Result<Connection, TransportError>>;
+
+    /// See [`Transport::has_handshake`].
+    fn has_handshake(&self) -> bool {
+        false
+    }
 }
 
 /// A way to a server over one pipe at a time.
@@ -84,6 +89,12 @@ impl<D> PipeTransport<D> {
         })
     }
 
+    /// Whether there is no connection, and none is tried to be made for a while.
+    pub(super) fn is_pausing(&self) -> bool {
+        let mut state = self.state();
+        matches!(state.running(), Ok(None)) && state.backoff.obstacle(Instant::now()).is_some()
+    }
+
     /// The connection, where it is still the one a request relies on.
     fn current(&self, number: u64) -> Result<Arc<Connection>, TransportError> {
         let state = self.state();
@@ -107,6 +118,10 @@ impl<D> PipeTransport<D> {
 impl<D: Dial> Transport for PipeTransport<D> {
     fn is_pipe(&self) -> bool {
         true
+    }
+
+    fn has_handshake(&self) -> bool {
+        self.dial.has_handshake()
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<u64, TransportError>> {

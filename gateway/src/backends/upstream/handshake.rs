@@ -51,10 +51,20 @@ pub(super) async fn agree(
     next_id: &(dyn Fn() -> u64 + Sync),
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let link = modern_link(transport.connect().await?);
+    let link = modern_link(connect(transport, deadline).await?);
+    if transport.has_handshake() {
+        return initialize(transport, next_id(), deadline).await;
+    }
     match probe(transport, &link, next_id(), deadline).await {
         Ok(Era::Modern) => Ok(link),
-        Ok(Era::Legacy) => initialize(transport, next_id(), deadline).await,
+        Ok(Era::Legacy) => match initialize(transport, next_id(), deadline).await {
+            // A server of the oldest revision is reached in another way
+            // (MCP 2025-11-25, "Transports", backwards compatibility).
+            Err(TransportError::Status(400 | 404 | 405)) if transport.fall_back() => {
+                initialize(transport, next_id(), deadline).await
+            }
+            agreed => agreed,
+        },
         // Servers on a pipe that exit at, or ignore, what they do not know.
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
@@ -64,6 +74,11 @@ pub(super) async fn agree(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Making a connection may take longer than the caller has time.
+async fn connect(transport: &dyn Transport, deadline: Instant) -> Result<u64, TransportError> {
+    timeout_at(deadline, transport.connect()).await.map_err(|_| TransportError::TimedOut)?
 }
 
 /// Asks the server of which era it is.
@@ -91,7 +106,7 @@ pub(super) async fn probe(
 /// anew at once.
 async fn restarted(transport: &dyn Transport, deadline: Instant) -> Result<(), TransportError> {
     loop {
-        match transport.connect().await {
+        match connect(transport, deadline).await {
             Err(TransportError::Unreachable(_)) if Instant::now() + RESTART_POLL < deadline => {
                 tokio::time::sleep(RESTART_POLL).await;
             }
@@ -120,7 +135,7 @@ fn speaks_modern(message: &UpstreamMessage) -> bool {
 
 /// Opens a session: `initialize`, then `notifications/initialized`.
 pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Instant) -> Result<Link, TransportError> {
-    let connection = transport.connect().await?;
+    let connection = connect(transport, deadline).await?;
     let opening = Link {
         era: Era::Legacy,
         version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
@@ -134,7 +149,8 @@ pub(super) async fn initialize(transport: &dyn Transport, id: u64, deadline: Ins
     });
     let asked = ask(transport, &opening, id, "initialize", params, deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
-        return Err(TransportError::Garbage("the server refused to initialize".to_owned()));
+        let refused = || TransportError::Garbage("the server refused to initialize".to_owned());
+        return Err(asked.status.map_or_else(refused, TransportError::Status));
     };
     let result: Value = serde_json::from_str(asked.message.text(result)).unwrap_or_default();
     // Any revision with a handshake will do; the server has the last word.

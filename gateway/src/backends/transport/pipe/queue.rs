@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, stream};
 use http::HeaderMap;
 use tokio::sync::mpsc;
 
@@ -69,6 +70,14 @@ impl Queued {
                 return Some(message.bytes);
             }
         }
+    }
+
+    /// The messages one after the other, as [`next`](Self::next) gives them.
+    pub(in super::super) fn into_stream(self, pipe: Arc<Pipe>) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold((self, pipe), |(mut queued, pipe)| async {
+            let message = queued.next(&pipe).await?;
+            Some((message, (queued, pipe)))
+        })
     }
 
     /// Whether nothing waits at the moment.

@@ -43,6 +43,8 @@ pub(super) struct Script {
     heard: Mutex<Vec<Heard>>,
     lost: watch::Sender<u64>,
     is_pipe: bool,
+    /// Whether the older way was taken; `None` where there is none.
+    fell_back: Mutex<Option<bool>>,
 }
 
 impl Heard {
@@ -63,12 +65,27 @@ impl Say {
 
 impl Script {
     pub(super) fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), lost: watch::Sender::new(0), is_pipe: false })
+        Arc::new(Self::over(say, false, None))
     }
 
     /// A script whose messages share one pipe.
     pub(super) fn pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), lost: watch::Sender::new(0), is_pipe: true })
+        Arc::new(Self::over(say, true, None))
+    }
+
+    /// A script with an older way to the server.
+    pub(super) fn with_older_way(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self::over(say, false, Some(false)))
+    }
+
+    fn over(say: impl Fn(&Heard) -> Say + Send + Sync + 'static, is_pipe: bool, fell_back: Option<bool>) -> Self {
+        Self {
+            say: Box::new(say),
+            heard: Mutex::default(),
+            lost: watch::Sender::new(0),
+            is_pipe,
+            fell_back: Mutex::new(fell_back),
+        }
     }
 
     /// Everything heard of a method.
@@ -157,6 +174,15 @@ impl Transport for Script {
 
     fn is_pipe(&self) -> bool {
         self.is_pipe
+    }
+
+    fn has_handshake(&self) -> bool {
+        *self.fell_back.lock().unwrap() == Some(true)
+    }
+
+    fn fall_back(&self) -> bool {
+        let mut fell_back = self.fell_back.lock().unwrap();
+        fell_back.as_mut().is_some_and(|fell_back| !std::mem::replace(fell_back, true))
     }
 
     fn lost(&self) -> watch::Receiver<u64> {
