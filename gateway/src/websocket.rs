@@ -31,6 +31,8 @@ pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A peer of which nothing was heard, or that took nothing, for so long is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(40);
+/// A message up to this size has memory of its own.
+const SMALL_BYTES: usize = 1 << 20;
 /// What is read at once, and what waits to be written.
 const BUFFER_BYTES: usize = 16 << 10;
 
@@ -114,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     let _ = self.frames.next().now_or_never();
                     return Ok(None);
                 }
-                Some(Message::Text(text)) => return Ok(Some(Heard::Text(text.into()))),
+                Some(Message::Text(text)) => return Ok(Some(Heard::Text(compact(text.into())))),
                 Some(Message::Binary(_)) => return Ok(Some(Heard::Binary)),
                 // Pings are answered below us.
                 Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
@@ -173,6 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<S> {
     async fn send(&mut self, frame: Message) -> Result<(), SocketError> {
         Ok(timeout(DEAD_AFTER, self.frames.send(frame)).await.map_err(|_| SocketError::Dead)??)
     }
+}
+
+/// A small message that was read together with a large one must not keep the
+/// memory of both.
+fn compact(message: Bytes) -> Bytes {
+    if message.len() <= SMALL_BYTES { Bytes::copy_from_slice(&message) } else { message }
 }
 
 // === impl SocketError ===

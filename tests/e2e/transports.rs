@@ -30,12 +30,13 @@ fn public_servers_of_every_transport_are_served() {
     let gateway = Gateway::over(&[
         ("everything", &format!("{{url: \"{}\"}}", upstream::everything_sse())),
         ("found", &format!("{{url: \"{}\"}}", upstream::python_1_sse())),
+        ("newer", &format!("{{url: \"{}\"}}", upstream::python_2_sse())),
         ("named", &format!("{{type: sse, url: \"{}\"}}", upstream::python_1_sse())),
         ("socket", &format!("{{url: \"{}\"}}", upstream::python_1_websocket())),
         ("typed", &format!("{{type: websocket, url: \"{}\"}}", upstream::python_1_websocket())),
     ]);
     let client = gateway.client();
-    let expected = ["everything__get-sum", "found__add", "named__add", "socket__add", "typed__add"];
+    let expected = ["everything__get-sum", "found__add", "newer__add", "named__add", "socket__add", "typed__add"];
     wait_until("every upstream's tools", || {
         let tools = client.tools();
         expected.iter().all(|tool| tools.iter().any(|known| known == tool))

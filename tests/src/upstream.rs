@@ -47,6 +47,17 @@ pub fn python_1_sse() -> String {
     PEER.get_or_init(|| start_python_over("sse", 0)).url_at("http", "/sse")
 }
 
+/// The server on the Python SDK 2.x over HTTP+SSE: its URL.
+pub fn python_2_sse() -> String {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    let start = || {
+        let mut command = python("mcp-2");
+        command.args(["server.py", "sse"]);
+        Peer::start(command)
+    };
+    PEER.get_or_init(start).url_at("http", "/sse")
+}
+
 /// The same server over WebSocket: its URL.
 pub fn python_1_websocket() -> String {
     static PEER: OnceLock<Peer> = OnceLock::new();

@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 /// One event's data may not be larger; an upstream that sends more is cut off.
 pub const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
+/// A line that gets a buffer of its own.
+const LARGE_LINE_BYTES: usize = 64 << 10;
 /// A longer id is as good as none: nobody resumes after it.
 const MAX_ID_BYTES: usize = 1024;
 
@@ -168,6 +170,10 @@ impl Decoder {
         self.searched = 0;
         self.after_cr = self.buffer[0] == b'\r';
         self.buffer.advance(1);
+        if line.len() > LARGE_LINE_BYTES {
+            // What comes after it must not keep its memory.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         Some(line)
     }
 }

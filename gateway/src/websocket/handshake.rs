@@ -49,7 +49,7 @@ pub fn accept(key: &[u8]) -> HeaderValue {
     HeaderValue::try_from(STANDARD.encode(hash)).expect("base64 is visible ASCII")
 }
 
-/// Checks the head of an answer with status 101 to the [request](request)
+/// Checks the head of an answer with status 101 to the [`request`]
 /// with this key. A server that chooses no subprotocol is believed to speak
 /// the only one there is.
 ///

@@ -28,7 +28,7 @@ fn a_stream_that_is_closed_early_is_taken_up_again() {
 fn a_stream_that_cannot_be_taken_up_fails_its_call() {
     let upstream = Scripted::legacy();
     let gateway = Gateway::over(&[("up", &format!("{{url: \"{}\"}}", upstream.url()))]);
-    let reply = gateway.client().call("up__forgotten", &json!({}));
+    let reply = gateway.client().call("up__unresumed", &json!({}));
     assert_eq!(reply.json()["error"]["code"], -31502, "{}", reply.text());
-    assert_eq!((upstream.executed("forgotten").len(), upstream.resumptions().len()), (1, 1));
+    assert_eq!((upstream.executed("unresumed").len(), upstream.resumptions().len()), (1, 1));
 }

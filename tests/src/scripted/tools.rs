@@ -30,7 +30,7 @@ pub(super) const TOOLS: [&str; 21] = [
     "wait",
     "unavailable",
     "resumed",
-    "forgotten",
+    "unresumed",
 ];
 
 /// Executes a tool; false when the connection is to be closed.
@@ -94,7 +94,7 @@ pub(super) fn perform(seen: &Seen, mut socket: &TcpStream, state: &State) -> io:
             return events(socket, &format!("id: 0 {id} {}\nretry: 10\ndata:\n\n", params["_meta"]["progressToken"]));
         }
         // The same, but it knows nothing of it afterwards.
-        "forgotten" => return events(socket, "id: forgotten\nretry: 10\ndata:\n\n"),
+        "unresumed" => return events(socket, "id: unresumed\nretry: 10\ndata:\n\n"),
         // Behaves, once the test lets it.
         "wait" => {
             state.wait_for_gate();

@@ -103,7 +103,9 @@ async fn hear_changes(shared: &Shared) {
 /// Opens what a server speaks on of its own accord: the stream of one with a
 /// handshake, `subscriptions/listen` of a stateless one, and a pipe in any case.
 async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
-    let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await?;
+    // That a server cannot be agreed with says nothing about its stream.
+    let unknown = |error: TransportError| TransportError::Unreachable(error.cause());
+    let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await.map_err(unknown)?;
     if link.era == Era::Modern && !shared.transport.is_pipe() {
         return subscribe(shared, &link).await;
     }
@@ -117,7 +119,8 @@ async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
     }
     match subscribe(shared, &link).await {
         Ok(subscribed) => Ok(both(unaddressed, subscribed)),
-        Err(TransportError::Status(_) | TransportError::Garbage(_)) => Ok(unaddressed),
+        // It offers none, or does not answer what it does not know.
+        Err(TransportError::Status(_) | TransportError::Garbage(_) | TransportError::TimedOut) => Ok(unaddressed),
         Err(error) => Err(error),
     }
 }

@@ -78,6 +78,18 @@ fn an_endless_event_is_cut_off() {
 }
 
 #[test]
+fn a_small_event_keeps_no_memory_of_a_large_one() {
+    let mut decoder = Decoder::default();
+    let large = "x".repeat(1 << 20);
+    decoder.push(&Bytes::from(format!("data: {large}\n\ndata: small\n\n"))).unwrap();
+    let large = decoder.next_event().unwrap();
+    let small = decoder.next_event().unwrap();
+    let (large, small) = (large.as_ptr_range(), small.as_ptr());
+    let beside = large.start..large.end.wrapping_add(64);
+    assert!(!beside.contains(&small), "they lie in one piece of memory");
+}
+
+#[test]
 fn an_event_of_many_lines_costs_no_more_than_its_bytes() {
     let mut decoder = Decoder::default();
     let lines = 1_000_000;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::super::TransportError;
@@ -18,6 +18,8 @@ use crate::body::Body;
 /// How long a server may take to say that it has a message. Some say so only
 /// when they have answered it, on the stream.
 const POST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Messages that are posted at once; more wait for their turn.
+const MAX_POSTS: usize = 256;
 /// Answers of the pipe itself that wait to be sent, one after the other.
 const MAX_ANSWERS: usize = 16;
 
@@ -25,6 +27,8 @@ const MAX_ANSWERS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Posting {
     post: Arc<Post>,
+    /// One for each message that may be posted at the moment.
+    turns: Arc<Semaphore>,
     answers: mpsc::Sender<Bytes>,
 }
 
@@ -52,7 +56,7 @@ impl Posting {
                 }
             }
         });
-        Arc::new(Self { post, answers })
+        Arc::new(Self { post, turns: Arc::new(Semaphore::new(MAX_POSTS)), answers })
     }
 }
 
@@ -63,11 +67,16 @@ impl Outlet for Posting {
         _request: Option<u64>,
         headers: HeaderMap,
     ) -> BoxFuture<'_, Result<(), TransportError>> {
-        let post = Arc::clone(&self.post);
+        let (post, turns) = (Arc::clone(&self.post), Arc::clone(&self.turns));
         Box::pin(async move {
+            let turn = turns.acquire_owned().await;
             // In a task of its own: an answer that is quicker than the end of
             // the POST must not close the connection under the server.
-            let sent = tokio::spawn(async move { post.send(message, headers).await }).await;
+            let sent = tokio::spawn(async move {
+                let _turn = turn;
+                post.send(message, headers).await
+            })
+            .await;
             sent.unwrap_or_else(|_| Err(TransportError::Disconnected("the gateway is ending".to_owned())))
         })
     }

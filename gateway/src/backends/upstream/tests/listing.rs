@@ -109,6 +109,28 @@ async fn a_stream_of_changes_whose_session_is_gone_is_opened_in_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_could_not_be_agreed_with_is_soon_listened_to() {
+    let fixture = Fixture::new(|heard| match (heard.method.as_str(), heard.nth) {
+        ("server/discover", 0..4) => Say::Fail(TransportError::Status(502)),
+        ("GET", _) => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => legacy(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(fixture.script.heard("GET").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_is_heard_though_its_server_ignores_what_it_does_not_know() {
+    let fixture = Fixture::over_pipe(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(vec![CHANGED.to_owned()]),
+        "subscriptions/listen" => Say::Hang,
+        _ => modern(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(32)).await;
+    assert_eq!(fixture.script.heard("tools/list").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_agreed_on_ends_with_its_connection() {
     let fixture = Fixture::over_pipe(legacy);
     settle().await;
