@@ -121,6 +121,10 @@ impl Events {
                     continue;
                 }
             };
+            // Streams of which nobody can say where they broke off are most.
+            if self.decoder.last_id().is_none() {
+                return Err(TransportError::Disconnected(end));
+            }
             // Large, and seldom needed.
             Box::pin(self.resume(end)).await?;
         }
