@@ -28,4 +28,5 @@ mod stdio_front;
 mod streaming;
 mod tls;
 mod tokens;
+mod transports;
 mod upstream_faults;

@@ -16,8 +16,10 @@ use crate::auth::Authenticator;
 use crate::backends::settings::{TransportSettings, UpstreamSettings};
 use crate::backends::transport::Transport;
 use crate::backends::transport::demo::DemoTransport;
-use crate::backends::transport::http::HttpTransport;
+use crate::backends::transport::event_source::EventSourceTransport;
+use crate::backends::transport::fallback::FallbackTransport;
 use crate::backends::transport::stdio::StdioTransport;
+use crate::backends::transport::websocket::WebSocketTransport;
 use crate::backends::upstream::Upstream;
 use crate::backends::{Backend, Backends};
 use crate::config::Config;
@@ -159,11 +161,12 @@ impl Assembly {
         separator: &str,
         client: &HttpClient,
     ) -> anyhow::Result<Arc<dyn Backend>> {
+        let (name, retry) = (Arc::clone(&settings.name), settings.retry);
         let transport: Arc<dyn Transport> = match &settings.transport {
-            TransportSettings::Http(http) => HttpTransport::new(http.clone(), client),
-            TransportSettings::Stdio(stdio) => {
-                StdioTransport::new(Arc::clone(&settings.name), stdio.clone(), settings.retry)
-            }
+            TransportSettings::Http(http) => FallbackTransport::new(name, http.clone(), client, retry),
+            TransportSettings::EventSource(http) => EventSourceTransport::new(name, http.clone(), client, retry),
+            TransportSettings::WebSocket(http) => WebSocketTransport::new(name, http.clone(), client, retry),
+            TransportSettings::Stdio(stdio) => StdioTransport::new(name, stdio.clone(), retry),
             TransportSettings::Demo => DemoTransport::new(),
         };
         let (keys, calls) = (Arc::clone(&self.keys), Arc::clone(&self.live));
@@ -180,7 +183,9 @@ fn open(settings: &AuditSettings) -> anyhow::Result<Arc<AuditLog>> {
 /// Whether anything is called over TLS.
 fn needs_tls(config: &Config) -> bool {
     let is_https = |upstream: &UpstreamSettings| match &upstream.transport {
-        TransportSettings::Http(http) => http.url.scheme() == Some(&http::uri::Scheme::HTTPS),
+        TransportSettings::Http(http) | TransportSettings::EventSource(http) | TransportSettings::WebSocket(http) => {
+            http.url.scheme() == Some(&http::uri::Scheme::HTTPS)
+        }
         TransportSettings::Stdio(_) | TransportSettings::Demo => false,
     };
     config.auth.fetches_over_tls() || config.upstreams.iter().any(is_https)

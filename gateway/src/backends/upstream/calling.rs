@@ -176,6 +176,7 @@ impl Shared {
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
             deadline: *deadline,
+            takes_questions: false,
         };
         let mut sent = Sent::begin(&self.transport, &link, request, id, *key == SessionKey::Fresh);
         // The transport keeps the deadline.

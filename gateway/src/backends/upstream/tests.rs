@@ -43,7 +43,15 @@ struct Fixture {
 impl Fixture {
     /// An upstream whose server says what `say` returns.
     fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
-        let script = Script::new(say);
+        Self::following(Script::new(say))
+    }
+
+    /// The same over a pipe.
+    fn over_pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
+        Self::following(Script::pipe(say))
+    }
+
+    fn following(script: Arc<Script>) -> Self {
         let (upstream, metrics) = start(Arc::<Script>::clone(&script));
         Self { upstream, script, metrics }
     }

@@ -19,7 +19,7 @@ use crate::config::written::Written;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct UpstreamFile {
-    /// Its MCP endpoint: http or https.
+    /// Its MCP endpoint: http or https, or ws or wss for WebSocket.
     pub(in crate::config) url: Option<Written<Url>>,
     /// The program to start, which speaks MCP over its standard input and output.
     #[schemars(length(min = 1))]
@@ -103,11 +103,14 @@ pub(in crate::config) enum TransportFile {
     /// A program.
     #[serde(rename = "stdio")]
     Stdio,
-    /// The transport of 2024-11-05. Not served yet.
+    /// HTTP+SSE, the transport of 2024-11-05.
     #[serde(rename = "sse")]
     Sse,
-    /// WebSocket. Not served yet.
+    /// WebSocket.
     #[serde(rename = "ws")]
+    Ws,
+    /// WebSocket.
+    #[serde(rename = "websocket")]
     WebSocket,
 }
 
