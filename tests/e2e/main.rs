@@ -30,3 +30,4 @@ mod tls;
 mod tokens;
 mod transports;
 mod upstream_faults;
+mod websocket_front;

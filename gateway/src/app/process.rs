@@ -84,6 +84,7 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
 
     tracing::info!("draining");
     assembly.readiness.enter(Phase::Draining);
+    assembly.superseded.send_modify(|count| *count += 1);
     let last = current.load_full();
     if tokio::time::timeout(last.drain_timeout, assembly.running.ended()).await.is_err() {
         tracing::warn!("requests still run after the drain timeout and are ended");
@@ -158,6 +159,8 @@ pub(super) async fn reload(
         match assembly.generation(&config, Some(&last)) {
             Ok(generation) => {
                 current.store(Arc::new(generation));
+                // Connections of the last one begin anew.
+                assembly.superseded.send_modify(|count| *count += 1);
                 assembly.metrics.config_reload(true);
                 tracing::info!("the changed configuration is in force");
                 retire(&assembly, &last, &current.load());

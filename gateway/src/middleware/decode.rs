@@ -13,6 +13,7 @@ mod message;
 mod openai;
 mod rest;
 mod stateless;
+mod websocket;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -29,6 +32,7 @@ use self::arrival::Arrival;
 pub use self::connection::{Connection, Messages};
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
+use self::websocket::WebSockets;
 use super::encode;
 use super::respond::refuse;
 use crate::backends::Backends;
@@ -40,6 +44,7 @@ use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
+use crate::running::Running;
 
 /// What decoding needs to know.
 #[derive(Clone, Debug)]
@@ -50,6 +55,19 @@ pub struct DecodeSettings {
     pub request_timeout: Duration,
     /// Between an upstream's name and its tool's, e.g. `__`.
     pub separator: Arc<str>,
+    /// How connections are kept that outlive the request that opened them.
+    pub connections: ConnectionSettings,
+}
+
+/// What connections share on which messages go both ways.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
+    /// Each of their messages counts among the requests that run,
+    pub running: Arc<Running>,
+    /// which are so many at most.
+    pub max_running: usize,
+    /// When this changes they end: what they rest on is no longer in force.
+    pub superseded: watch::Receiver<u64>,
 }
 
 /// Decodes requests and encodes answers.
@@ -69,6 +87,7 @@ pub struct Decode<S> {
 #[derive(Debug)]
 struct Decoder {
     settings: DecodeSettings,
+    websockets: WebSockets,
     sessions: Arc<Sessions>,
     backends: Arc<Backends>,
 }
@@ -80,7 +99,16 @@ impl DecodeLayer {
     /// paths lead to one of `backends`.
     #[must_use]
     pub fn new(settings: DecodeSettings, sessions: Arc<Sessions>, backends: Arc<Backends>) -> Self {
-        Self { decoder: Arc::new(Decoder { settings, sessions, backends }) }
+        let websockets = WebSockets::new(settings.connections.superseded.clone());
+        Self { decoder: Arc::new(Decoder { settings, websockets, sessions, backends }) }
+    }
+}
+
+// === impl ConnectionSettings ===
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self { running: Arc::default(), max_running: usize::MAX, superseded: watch::channel(0).1 }
     }
 }
 
@@ -96,7 +124,7 @@ impl<S> Layer<S> for DecodeLayer {
 
 impl<S, B> Service<Request<B>> for Decode<S>
 where
-    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
@@ -113,16 +141,17 @@ where
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let decoder = Arc::clone(&self.decoder);
-        Box::pin(async move { decoder.serve(request, inner).await })
+        Box::pin(decoder.serve(request, inner))
     }
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    async fn serve<S, B>(&self, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
+    async fn serve<S, B>(self: Arc<Self>, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
     where
-        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+        S::Future: Send,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
@@ -135,7 +164,7 @@ impl Decoder {
         }
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
-            | (Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
+            | (Door::WebSocket | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
             (Door::Mcp | Door::Server(_), &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
@@ -157,8 +186,18 @@ impl Decoder {
             head.headers.remove(mirror::PROTOCOL_VERSION);
             head.headers.remove(mirror::SESSION_ID);
         }
+        let upgrade = head.extensions.remove::<OnUpgrade>();
+        if door == Door::WebSocket {
+            // What is answered are messages, not this request.
+            head.headers.remove(ACCEPT);
+        }
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         match &door {
+            Door::WebSocket => {
+                let max_message_bytes = self.settings.max_body_bytes;
+                let messages = Messages::new(Arc::clone(&self), inner);
+                self.websockets.open(&arrival, upgrade, messages, max_message_bytes)
+            }
             Door::RestTools => rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?),
             Door::RestInvoke => {
                 let message = rest::call(&self.json_body(&arrival, body).await?)?;

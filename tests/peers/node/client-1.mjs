@@ -3,6 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import {
     CreateMessageRequestSchema,
     ElicitRequestSchema,
@@ -19,6 +20,7 @@ const schemas = {
 function transportOf({ transport = 'http', url, headers, process: child }) {
     const requestInit = { headers };
     if (transport === 'stdio') return new StdioClientTransport(child);
+    if (transport === 'ws') return new WebSocketClientTransport(new URL(url));
     if (transport === 'sse') return new SSEClientTransport(new URL(url), { requestInit });
     return new StreamableHTTPClientTransport(new URL(url), { requestInit });
 }

@@ -9,6 +9,7 @@ from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
 from wanted import Answers, outcome
@@ -41,6 +42,9 @@ async def connect(script: dict):
                 yield read, write
         case "sse":
             async with sse_client(script["url"], headers=script["headers"]) as streams:
+                yield streams
+        case "ws":
+            async with websocket_client(script["url"]) as streams:
                 yield streams
         case "stdio":
             async with stdio_client(StdioServerParameters(**script["process"])) as streams:

@@ -23,7 +23,6 @@ use crate::mcp::session::{Bearer, Session};
 use crate::middleware::respond;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
-use crate::running::Running;
 
 /// Requests of one connection that run at a time; the next one waits to be
 /// read.
@@ -34,8 +33,6 @@ const MAX_RUNNING: usize = 64;
 pub struct Messages<S> {
     decoder: Arc<Decoder>,
     calls: S,
-    running: Arc<Running>,
-    max_running: usize,
 }
 
 /// One client's connection.
@@ -55,11 +52,18 @@ pub struct Connection {
 // === impl DecodeLayer ===
 
 impl DecodeLayer {
-    /// The same decoding for connections without HTTP, in front of `calls`; at
-    /// most `max_running` requests run at a time.
+    /// The same decoding for connections without HTTP, in front of `calls`.
     #[must_use]
-    pub fn messages<S>(&self, calls: S, running: Arc<Running>, max_running: usize) -> Messages<S> {
-        Messages { decoder: Arc::clone(&self.decoder), calls, running, max_running }
+    pub fn messages<S>(&self, calls: S) -> Messages<S> {
+        Messages::new(Arc::clone(&self.decoder), calls)
+    }
+}
+
+// === impl Messages ===
+
+impl<S> Messages<S> {
+    pub(super) const fn new(decoder: Arc<Decoder>, calls: S) -> Self {
+        Self { decoder, calls }
     }
 }
 
@@ -133,7 +137,8 @@ impl Connection {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let Some(_room) = messages.running.admit(messages.max_running) else {
+        let connections = &messages.decoder.settings.connections;
+        let Some(_room) = connections.running.admit(connections.max_running) else {
             let id = request.id.map(|id| request.text(id).to_owned());
             return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
         };

@@ -93,6 +93,7 @@ impl Front {
             max_body_bytes: SETTINGS_MAX_BODY,
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
+            connections: ConnectionSettings::default(),
         };
         let crm: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
         let chat: Arc<dyn Backend> = Arc::new(TestBackend::model("chat"));
