@@ -99,7 +99,7 @@ impl Door {
     #[must_use]
     pub const fn allow(&self) -> &'static str {
         match self {
-            Self::Mcp | Self::Server(_) => "POST, DELETE",
+            Self::Mcp | Self::Server(_) => "GET, POST, DELETE",
             Self::RestInvoke | Self::ChatCompletions => "POST",
             Self::WebSocket | Self::RestTools | Self::Models | Self::Model(_) => "GET",
             Self::ResourceMetadata | Self::Health | Self::Unknown | Self::OpenAi => "GET, HEAD",

@@ -41,6 +41,8 @@ pub struct KeyRing {
 pub enum Purpose {
     /// `Mcp-Session-Id`
     Session,
+    /// `Last-Event-ID`
+    Event,
     /// `requestState`
     State,
     /// For tests of what must not be taken for something else.
@@ -186,6 +188,7 @@ impl Purpose {
     const fn label(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Event => "event",
             Self::State => "state",
             #[cfg(test)]
             Self::Test => "test",

@@ -24,6 +24,7 @@ mod schemas;
 mod sdk_clients;
 mod sealing;
 mod shutdown;
+mod standing;
 mod stdio_front;
 mod streaming;
 mod tls;

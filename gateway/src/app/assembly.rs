@@ -95,6 +95,7 @@ impl Assembly {
         let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
         let in_order = in_order.chain(config.models.iter().filter_map(|model| models.backend(&model.name)));
         let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));
+        let since = backends.since();
         let parts = Parts {
             metrics: Arc::clone(&self.metrics),
             access_log: self.access_log.clone(),
@@ -145,6 +146,7 @@ impl Assembly {
             upstreams,
             models,
             separator: config.separator.clone(),
+            since,
             authenticator: (config.auth.clone(), authenticator),
             audit,
             drain_timeout: config.limits.drain_timeout,

@@ -137,6 +137,11 @@ pub enum Operation {
     },
     /// `completion/complete` of a variable of the template of this URI.
     CompleteResource(ResourceUri),
+    /// The stream of what comes of its own accord (HTTP GET).
+    OpenStream {
+        /// `Last-Event-ID`.
+        after: Option<Box<str>>,
+    },
     /// The client's answer to something it was asked.
     Responded {
         /// The id of the question.
@@ -311,6 +316,7 @@ impl Operation {
             Self::Initialize
             | Self::Discover
             | Self::Ping
+            | Self::OpenStream { .. }
             | Self::Responded { .. }
             | Self::RootsChanged
             | Self::Cancelled
@@ -332,6 +338,7 @@ impl Operation {
             Self::GetPrompt { .. } => "prompts/get",
             Self::ReadResource(_) => "resources/read",
             Self::CompletePrompt { .. } | Self::CompleteResource(_) => "completion/complete",
+            Self::OpenStream { .. } => "GET",
             Self::Responded { .. } => "response",
             Self::RootsChanged => "notifications/roots/list_changed",
             Self::Cancelled => "notifications/cancelled",

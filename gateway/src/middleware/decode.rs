@@ -12,6 +12,7 @@ mod headers;
 mod message;
 mod openai;
 mod rest;
+mod session;
 mod stateless;
 mod websocket;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::watch;
 use tower_layer::Layer;
@@ -40,9 +41,10 @@ use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::door::Door;
 use crate::mcp::mirror;
-use crate::mcp::request::{McpRequest, Operation};
-use crate::mcp::session::Sessions;
+use crate::mcp::request::McpRequest;
+use crate::mcp::session::{Session, Sessions};
 use crate::mcp::version::Era;
+use crate::record::CallRecord;
 use crate::rejection::Rejection;
 use crate::running::Running;
 
@@ -90,6 +92,16 @@ struct Decoder {
     websockets: WebSockets,
     sessions: Arc<Sessions>,
     backends: Arc<Backends>,
+}
+
+/// Whom an answer is written for.
+struct Recipient {
+    /// The id of its request, as JSON.
+    id: String,
+    era: Era,
+    /// Its session and what is written down of the request, where a stream can
+    /// be taken up again.
+    resumes: Option<(Arc<Session>, Arc<CallRecord>)>,
 }
 
 // === impl DecodeLayer ===
@@ -166,13 +178,18 @@ impl Decoder {
             (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
             | (Door::WebSocket | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
-            (Door::Mcp | Door::Server(_), &Method::DELETE) => {
+            (Door::Mcp | Door::Server(_), &Method::GET | &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
-                    // There are no sessions to end (2026-07-28, Streamable HTTP).
+                    // There are no sessions (2026-07-28, Streamable HTTP).
                     return Err(Rejection::MethodNotAllowed { allow: "POST" });
                 }
                 let server = if let Door::Server(name) = door { Some(name) } else { None };
-                return self.end_session(head, server, inner).await;
+                if head.method == Method::DELETE {
+                    let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
+                    return self.end_session(arrival, inner).await;
+                }
+                let arrival = Arrival::of_stream(head, server, self.settings.request_timeout)?;
+                return self.open_stream(arrival, inner).await;
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
@@ -231,11 +248,14 @@ impl Decoder {
     {
         let accepts = arrival.accepts;
         match self.handle(arrival, message, inner).await {
-            Ok((answer, id, era)) => match accepts {
-                Accepts { json: false, .. } => encode::only_streamed(answer, &id, era),
-                Accepts { stream: true, .. } => encode::streamed(answer, &id, era),
-                Accepts { .. } => encode::whole(encode::last(answer, &id, era).await, era),
-            },
+            Ok((answer, to)) => {
+                let keep = self.keep(&answer, &to);
+                match accepts {
+                    Accepts { json: false, .. } => encode::only_streamed(answer, &to.id, to.era, keep),
+                    Accepts { stream: true, .. } => encode::streamed(answer, &to.id, to.era, keep),
+                    Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
+                }
+            }
             Err(Refused { rejection, id, era }) => {
                 let streamed = id.as_deref().filter(|_| !accepts.json);
                 let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
@@ -249,55 +269,48 @@ impl Decoder {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let (answer, id, era) = self.handle(arrival, message, inner).await.map_err(|refused| refused.rejection)?;
-        Ok(encode::last(answer, &id, era).await)
+        let (answer, to) = self.handle(arrival, message, inner).await.map_err(|refused| refused.rejection)?;
+        Ok(encode::last(answer, &to.id, to.era).await)
     }
 
-    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, String, Era), Refused>
+    /// For whom an answer is kept while it is sent. A model's is not: it stops
+    /// when its client goes away.
+    fn keep<'a>(&'a self, answer: &Answer, to: &'a Recipient) -> encode::Keep<'a> {
+        let (Answer::Stream(_), Some((session, record))) = (answer, &to.resumes) else { return None };
+        let is_model = record.upstream.get().is_some_and(|name| self.backends.has_model(name));
+        (!is_model).then(|| (&**session, &**self.sessions.keys()))
+    }
+
+    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, Recipient), Refused>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let request = match self.decode(arrival, &body)? {
             Decoded::Request(request) => request,
-            Decoded::Nothing => return Ok((Answer::Accepted, String::new(), Era::Legacy)),
+            Decoded::Nothing => {
+                return Ok((Answer::Accepted, Recipient { id: String::new(), era: Era::Legacy, resumes: None }));
+            }
         };
         // Who serves the request lets go of it when it need not have it any more.
         drop(body);
         carry(request, inner).await
     }
-
-    /// `DELETE` of a session by its client.
-    async fn end_session<S>(
-        &self,
-        head: http::request::Parts,
-        server: Option<Arc<str>>,
-        mut inner: S,
-    ) -> Result<Response<Body>, Rejection>
-    where
-        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
-    {
-        let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
-        let id = headers::session_id(&arrival.headers)?
-            .ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })?;
-        let session = self.sessions.end(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
-        let mut ended = arrival.into_request(Operation::SessionEnded);
-        (ended.version, ended.session) = (session.version, Some(session));
-        inner.call(Box::new(ended)).await?;
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
-    }
 }
 
 /// Has a request served; keeps of it what the answer is written with.
-async fn carry<S>(request: Box<McpRequest>, mut inner: S) -> Result<(Answer, String, Era), Refused>
+async fn carry<S>(request: Box<McpRequest>, mut inner: S) -> Result<(Answer, Recipient), Refused>
 where
     S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
 {
-    let (id, era) = (request.id_text().to_owned(), request.era());
+    let resumes = request.session.as_ref().filter(|session| session.is_primed());
+    let to = Recipient {
+        id: request.id_text().to_owned(),
+        era: request.era(),
+        resumes: resumes.map(|session| (Arc::clone(session), Arc::clone(&request.record))),
+    };
     match inner.call(request).await {
-        Ok(answer) => Ok((answer, id, era)),
-        Err(rejection) => Err(Refused { rejection, id: Some(id), era }),
+        Ok(answer) => Ok((answer, to)),
+        Err(rejection) => Err(Refused { rejection, id: Some(to.id), era: to.era }),
     }
 }
 

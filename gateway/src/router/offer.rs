@@ -10,6 +10,7 @@ use super::DEADLINE;
 use crate::backends::offer::Offer;
 use crate::backends::{Backend, Backends};
 use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
 
 /// More of all instructions together is cut off.
 const MAX_INSTRUCTIONS_BYTES: usize = 16 * 1024;
@@ -24,7 +25,7 @@ pub(super) async fn of(backends: &Backends, request: &McpRequest) -> Offer {
     if let Some(backend) = one {
         let offer = ask(backend.as_ref(), deadline).await;
         return Offer {
-            capabilities: capabilities(offer.as_deref().as_slice()),
+            capabilities: capabilities(offer.as_deref().as_slice(), request.era()),
             instructions: offer.and_then(|offer| offer.instructions.clone()),
         };
     }
@@ -37,20 +38,20 @@ pub(super) async fn of(backends: &Backends, request: &McpRequest) -> Offer {
     instructions.truncate(instructions.floor_char_boundary(MAX_INSTRUCTIONS_BYTES));
     let instructions = (!instructions.is_empty()).then(|| instructions.into());
     let seen: Vec<&Offer> = offers.iter().flatten().map(AsRef::as_ref).collect();
-    Offer { capabilities: capabilities(&seen), instructions }
+    Offer { capabilities: capabilities(&seen, request.era()), instructions }
 }
 
 /// The capabilities of several servers together, as far as we can deliver
 /// them. There are always tools: a server that is away now may have some.
-fn capabilities(offers: &[&Offer]) -> Map<String, Value> {
-    let mut capabilities = Map::new();
-    capabilities.insert("tools".to_owned(), json!({}));
-    for capability in SHARED {
-        if offers.iter().any(|offer| offer.has(capability)) {
-            capabilities.insert(capability.to_owned(), json!({}));
-        }
-    }
-    capabilities
+fn capabilities(offers: &[&Offer], era: Era) -> Map<String, Value> {
+    let there = SHARED.into_iter().filter(|capability| offers.iter().any(|offer| offer.has(capability)));
+    let said = std::iter::once("tools").chain(there).map(|capability| {
+        // Whoever has a session can listen, whether or not the servers tell:
+        // that one comes or goes is a change, too.
+        let lists = era == Era::Legacy && capability != "completions";
+        (capability.to_owned(), if lists { json!({"listChanged": true}) } else { json!({}) })
+    });
+    said.collect()
 }
 
 async fn ask(backend: &dyn Backend, deadline: Instant) -> Option<Arc<Offer>> {

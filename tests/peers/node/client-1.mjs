@@ -28,6 +28,8 @@ function transportOf({ transport = 'http', url, headers, process: child }) {
 await run(async script => {
     const client = new Client({ name: 'typescript-1', version: '1.0.0' }, { capabilities: capabilities(script) });
     for (const [method, answer] of handlers(script)) client.setRequestHandler(schemas[method], answer);
+    const told = new Set();
+    client.fallbackNotificationHandler = async ({ method }) => void told.add(method);
     const transport = transportOf(script);
     // Only one of the transports remembers what was agreed on.
     let protocolVersion;
@@ -39,6 +41,7 @@ await run(async script => {
     await client.connect(transport);
     return {
         client,
+        told,
         protocolVersion,
         call: (params, options) => client.callTool(params, undefined, options)
     };
