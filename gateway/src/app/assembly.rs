@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use http::HeaderValue;
 use portcullis_policies::Limit;
-use tokio::sync::watch;
 
 use super::generation::{Generation, Upstreams};
 use super::live::Live;
@@ -46,8 +45,6 @@ pub(super) struct Assembly {
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
     live: Arc<Live>,
-    /// Counts configurations, and the end of the last.
-    pub(super) superseded: watch::Sender<u64>,
     access_log: AccessLog,
 }
 
@@ -64,7 +61,6 @@ impl Assembly {
             keys,
             limiters: LimiterStore::default(),
             live: Arc::default(),
-            superseded: watch::Sender::new(0),
             access_log,
         })
     }
@@ -123,7 +119,6 @@ impl Assembly {
                 connections: ConnectionSettings {
                     running: Arc::clone(&self.running),
                     max_running: config.limits.max_concurrent_requests,
-                    superseded: self.superseded.subscribe(),
                 },
             },
             sessions: Arc::clone(&self.sessions),

@@ -85,7 +85,6 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
 
     tracing::info!("draining");
     assembly.readiness.enter(Phase::Draining);
-    assembly.superseded.send_modify(|count| *count += 1);
     // Nothing runs there that could end by itself.
     assembly.sessions.streams().end_all();
     let last = current.load_full();
@@ -162,8 +161,6 @@ pub(super) async fn reload(
         match assembly.generation(&config, Some(&last)) {
             Ok(generation) => {
                 current.store(Arc::new(generation));
-                // Connections of the last one begin anew.
-                assembly.superseded.send_modify(|count| *count += 1);
                 assembly.metrics.config_reload(true);
                 tracing::info!("the changed configuration is in force");
                 assembly.sessions.streams().enter(current.load().since);

@@ -25,7 +25,6 @@ use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
 use http::{Method, Request, Response};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -68,8 +67,6 @@ pub struct ConnectionSettings {
     pub running: Arc<Running>,
     /// which are so many at most.
     pub max_running: usize,
-    /// When this changes they end: what they rest on is no longer in force.
-    pub superseded: watch::Receiver<u64>,
 }
 
 /// Decodes requests and encodes answers.
@@ -111,7 +108,7 @@ impl DecodeLayer {
     /// paths lead to one of `backends`.
     #[must_use]
     pub fn new(settings: DecodeSettings, sessions: Arc<Sessions>, backends: Arc<Backends>) -> Self {
-        let websockets = WebSockets::new(settings.connections.superseded.clone());
+        let websockets = WebSockets::new();
         Self { decoder: Arc::new(Decoder { settings, websockets, sessions, backends }) }
     }
 }
@@ -120,7 +117,7 @@ impl DecodeLayer {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
-        Self { running: Arc::default(), max_running: usize::MAX, superseded: watch::channel(0).1 }
+        Self { running: Arc::default(), max_running: usize::MAX }
     }
 }
 

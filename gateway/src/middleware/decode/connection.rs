@@ -70,6 +70,12 @@ impl<S> Messages<S> {
     pub(super) const fn new(decoder: Arc<Decoder>, calls: S) -> Self {
         Self { decoder, calls }
     }
+
+    /// Returns once the configuration behind this is no longer in force, or the
+    /// process drains.
+    pub(super) fn superseded(&self) -> impl Future<Output = ()> + use<S> {
+        self.decoder.sessions.streams().superseded(self.decoder.backends.since())
+    }
 }
 
 // === impl Connection ===

@@ -16,7 +16,7 @@ use http::header::{HeaderMap, HeaderName, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
@@ -46,15 +46,13 @@ const SERVICE_RESTART: u16 = 1012;
 #[derive(Debug)]
 pub(super) struct WebSockets {
     places: Arc<Semaphore>,
-    /// Changes when what the open ones rest on is no longer in force.
-    superseded: watch::Receiver<u64>,
 }
 
 // === impl WebSockets ===
 
 impl WebSockets {
-    pub(super) fn new(superseded: watch::Receiver<u64>) -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_OPEN)), superseded }
+    pub(super) fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(MAX_OPEN)) }
     }
 
     /// Answers the request for an upgrade; the connection goes on by itself.
@@ -86,12 +84,11 @@ impl WebSockets {
         if lists(&arrival.headers, &SEC_WEBSOCKET_PROTOCOL, handshake::SUBPROTOCOL) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(handshake::SUBPROTOCOL));
         }
-        let superseded = self.superseded.clone();
         tokio::spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => {
                     let socket = TokioIo::new(upgraded);
-                    serve(socket, connection, said, messages, max_message_bytes, superseded, place).await;
+                    serve(socket, connection, said, messages, max_message_bytes, place).await;
                 }
                 Err(error) => tracing::debug!(%error, "a client went away before it had its WebSocket"),
             }
@@ -107,13 +104,12 @@ async fn serve<S>(
     mut said: mpsc::Receiver<Bytes>,
     messages: Messages<S>,
     max_message_bytes: usize,
-    mut superseded: watch::Receiver<u64>,
     _place: OwnedSemaphorePermit,
 ) where
     S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    superseded.mark_unchanged();
+    let superseded = messages.superseded();
     let (mut reader, mut writer) = websocket::open(socket, Side::Server, max_message_bytes).await;
     let end = Instant::now() + MAX_LIFE;
     let reading = async {
@@ -137,7 +133,7 @@ async fn serve<S>(
     let code = tokio::select! {
         code = reading => code,
         () = writing => NORMAL,
-        Ok(()) = superseded.changed() => SERVICE_RESTART,
+        () = superseded => SERVICE_RESTART,
         () = sleep_until(end) => SERVICE_RESTART,
     };
     connection.end(&messages).await;
