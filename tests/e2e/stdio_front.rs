@@ -17,7 +17,7 @@ fn process(home: &Home, upstreams: &[(&str, &str)]) -> Value {
     json!({
         "command": binary(),
         "args": ["serve", "--stdio", "-c", config],
-        "env": {"PORTCULLIS_KEY": KEY, "PATH": std::env::var("PATH").unwrap()},
+        "env": {"PORTCULLIS_KEY": KEY},
     })
 }
 
