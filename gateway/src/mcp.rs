@@ -21,6 +21,7 @@ pub mod scanner;
 pub mod session;
 pub mod splice;
 pub mod sse;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod test_request;
 pub mod version;

@@ -43,6 +43,8 @@ pub enum Purpose {
     Session,
     /// `requestState`
     State,
+    /// `taskId`
+    Task,
     /// For tests of what must not be taken for something else.
     #[cfg(test)]
     Test,
@@ -187,6 +189,7 @@ impl Purpose {
         match self {
             Self::Session => "session",
             Self::State => "state",
+            Self::Task => "task",
             #[cfg(test)]
             Self::Test => "test",
         }

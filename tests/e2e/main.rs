@@ -24,6 +24,7 @@ mod sdk_clients;
 mod sealing;
 mod shutdown;
 mod streaming;
+mod tasks;
 mod tls;
 mod tokens;
 mod upstream_faults;

@@ -13,7 +13,7 @@ use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
 /// The conformance suite's upstream, pinned to one era: its URL.
-fn pinned(era: &'static str) -> String {
+pub(crate) fn pinned(era: &'static str) -> String {
     static LEGACY: OnceLock<Peer> = OnceLock::new();
     static MODERN: OnceLock<Peer> = OnceLock::new();
     let peer = if era == "legacy" { &LEGACY } else { &MODERN };

@@ -12,6 +12,7 @@ mod message;
 mod openai;
 mod rest;
 mod stateless;
+mod tasks;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

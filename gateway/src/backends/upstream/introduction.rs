@@ -42,13 +42,19 @@ impl Introduction {
     pub(super) fn params(&self) -> Value {
         let said = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object);
         let session = self.session.as_ref();
-        let mut capabilities = match session.filter(|_| !self.abilities.is_empty()) {
+        let mut capabilities = match session {
             Some(session) => said(&session.capabilities).unwrap_or_else(|| json!({})),
             None => self.abilities.to_value(),
         };
         if let Some(capabilities) = capabilities.as_object_mut() {
-            // Nobody could ask the client for what became of a task.
+            // Of tasks in which clients answer: nobody could ask the client for
+            // what became of one. Tasks of servers need no capability of clients.
             capabilities.remove("tasks");
+            if self.abilities.is_empty() {
+                for question in ["sampling", "elicitation", "roots"] {
+                    capabilities.remove(question);
+                }
+            }
         }
         let info = session.and_then(|session| said(session.client_info.as_ref()?));
         json!({

@@ -17,7 +17,7 @@ use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::json::Members;
 use crate::mcp::request::{McpRequest, Operation};
-use crate::mcp::splice::Splice;
+use crate::mcp::splice::{Span, Splice};
 use crate::mcp::version::Era;
 use crate::mcp::{meta, mirror};
 use crate::rejection::Rejection;
@@ -119,7 +119,12 @@ pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, argume
         headers.insert(TRACEPARENT, traceparent.clone());
     }
     if link.era == Era::Modern {
-        headers.insert(mirror::METHOD, HeaderValue::from_static(request.operation.method()));
+        let method = match &request.operation {
+            // Decoded from printable characters.
+            Operation::Extension { method, .. } => HeaderValue::from_str(method).ok(),
+            known => Some(HeaderValue::from_static(known.method())),
+        };
+        headers.extend(method.map(|method| (mirror::METHOD, method)));
         if let Some(name) = callee.header(&request.operation) {
             headers.insert(mirror::NAME, name);
         }
@@ -133,7 +138,8 @@ pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, argume
 }
 
 /// The answer of a server of `era` as the client of `request` must hear it.
-/// `label` names the server in URIs, `state` stands for its `requestState`.
+/// `label` names the server in URIs, `sealed` is what stands for its own state
+/// and ids.
 ///
 /// # Errors
 ///
@@ -142,11 +148,14 @@ pub(super) fn answer(
     request: &McpRequest,
     era: Era,
     label: &str,
-    state: Option<&str>,
+    sealed: &[(Span, String)],
     message: &UpstreamMessage,
 ) -> Result<Bytes, Rejection> {
     let edits;
     let mut splice = Splice::default();
+    for (span, text) in sealed {
+        splice.replace(*span, text.as_bytes());
+    }
     match &message.kind {
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
@@ -160,9 +169,6 @@ pub(super) fn answer(
                     }
                 }
                 (Era::Legacy, Era::Legacy) | (Era::Modern, _) => {}
-            }
-            if let (Some(state), Some(span)) = (state, members.request_state) {
-                splice.replace(span, state.as_bytes());
             }
             edits = content::edits(request, label, message, *result);
             for (span, text) in &edits {
