@@ -5,6 +5,7 @@ use portcullis_tests::client::{Client, modern};
 use portcullis_tests::gateway::{Gateway, KEY, sha256};
 use portcullis_tests::http::Reply;
 use portcullis_tests::patience::wait_until;
+use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
 use crate::questions::pinned;
@@ -157,4 +158,26 @@ fn a_task_of_the_extension_is_of_no_use_to_anybody_else() {
     assert_eq!(get(&client, &about).json()["result"]["status"], "working");
     assert_eq!(ask(&client, true, "tasks/cancel", &about).json()["result"]["resultType"], "complete");
     wait_until("the task's end", || get(&client, &about).json()["result"]["status"] == "cancelled");
+}
+
+/// The newer server makes tasks of these calls; the older clients know none.
+#[test]
+fn a_client_with_a_handshake_waits_for_tasks_by_calling() {
+    let gateway = gateway("new", &pinned("modern"));
+    for sdk in [Sdk::Python1, Sdk::TypeScript1] {
+        let calls = json!([
+            {"name": "new__slow_compute", "arguments": {"seconds": 1}},
+            {"name": "new__failing_job", "arguments": {}},
+            {"name": "new__confirm_delete", "arguments": {"filename": "a.txt"}},
+            {"name": "new__protocol_error_job", "arguments": {}},
+        ]);
+        let answers = json!({"elicitation": {"action": "accept", "content": {"confirm": true}}});
+        let report = sdk.run_with(&gateway.url("/mcp"), KEY, &calls, &answers);
+        let text = |index: usize| report["calls"][index]["result"]["content"][0]["text"].as_str().unwrap_or_default();
+        assert_eq!(text(0), "computed for 1 s", "{sdk:?}: {report}");
+        assert_eq!(text(1), "This job intentionally fails", "{sdk:?}: {report}");
+        assert_eq!(report["calls"][1]["result"]["isError"], true, "{sdk:?}: {report}");
+        assert_eq!(text(2), "confirmed: true", "{sdk:?}: {report}");
+        assert_eq!(report["calls"][3]["error"]["code"], -32603, "{sdk:?}: {report}");
+    }
 }

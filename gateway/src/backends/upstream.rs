@@ -17,6 +17,7 @@ mod link;
 mod links;
 mod listing;
 mod parking;
+mod polling;
 mod relay;
 mod rounds;
 mod sent;

@@ -117,7 +117,7 @@ impl Shared {
                         mended = true;
                         continue;
                     }
-                    if rounds::must_ask(&call.request, &message) {
+                    if rounds::goes_on(&call.request, &message) {
                         sent.answered();
                         return Ok(Answer::Stream(rounds::stream(self, call, message)));
                     }

@@ -220,6 +220,9 @@ pub(super) async fn ask(
             params["_meta"] = stateless_meta(Capabilities::NONE);
         }
         headers.insert(mirror::METHOD, HeaderValue::from_static(method));
+        if let Some(task) = params["taskId"].as_str() {
+            headers.insert(mirror::NAME, mirror::encode(task));
+        }
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
     let outgoing = Outgoing { body: body.into(), id, connection: link.connection, headers, deadline };

@@ -66,7 +66,7 @@ impl Relay {
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
         match self.next(deadline).await? {
             Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
-            Event::Response(message) if rounds::must_ask(&self.call.request, &message) => {
+            Event::Response(message) if rounds::goes_on(&self.call.request, &message) => {
                 Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
             }
             Event::Response(message) => {
@@ -104,7 +104,7 @@ impl Relay {
         let deadline = Instant::now() + self.call.patience;
         match self.next(deadline).await {
             Ok(Event::Notice(message)) => (Ok(message), Next::Relay(self)),
-            Ok(Event::Response(message)) if rounds::must_ask(&self.call.request, &message) => {
+            Ok(Event::Response(message)) if rounds::goes_on(&self.call.request, &message) => {
                 let mut stream = rounds::stream(self.shared, self.call, message);
                 let first = stream.next().await.unwrap_or(Err(Rejection::Internal));
                 (first, Next::Stream(stream))

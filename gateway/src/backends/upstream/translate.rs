@@ -9,15 +9,17 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::link::Link;
+use super::polling;
 use crate::backends::callee::Callee;
 use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::json::Members;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::splice::{Span, Splice};
+use crate::mcp::task::EXTENSION;
 use crate::mcp::version::Era;
 use crate::mcp::{meta, mirror};
 use crate::rejection::Rejection;
@@ -72,7 +74,7 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, 
         });
         if link.era == Era::Modern {
             let keeps_members = cuts.as_ref().is_some_and(|(_, cuts)| cuts.keeps_members);
-            insertion = bridged_meta(request, keeps_members);
+            insertion = bridged_meta(request, link, keeps_members);
             match (meta.span, meta.malformed) {
                 (Some(span), _) => splice.insert(span.start() + 1, insertion.as_bytes()),
                 (None, Some(malformed)) => splice.replace(malformed, insertion.as_bytes()),
@@ -93,7 +95,7 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, 
 /// What is inserted so that a stateless server finds what it needs: members
 /// at the beginning of the `_meta` there is, a whole one in the place of what
 /// is none, or one before all other parameters.
-fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
+fn bridged_meta(request: &McpRequest, link: &Link, keeps_members: bool) -> String {
     let client_info = request
         .session
         .as_ref()
@@ -107,7 +109,17 @@ fn bridged_meta(request: &McpRequest, keeps_members: bool) -> String {
         (None, None) => (r#""_meta":{"#, "},"),
     };
     let abilities = request.abilities;
-    let abilities = if abilities.is_empty() { Cow::Borrowed("{}") } else { abilities.to_value().to_string().into() };
+    let knows_tasks = polling::can_wait(request) && link.offer.has_tasks();
+    let abilities = if knows_tasks {
+        let mut said = abilities.to_value();
+        // The gateway waits for them in the place of its client.
+        said["extensions"] = json!({EXTENSION: {}});
+        said.to_string().into()
+    } else if abilities.is_empty() {
+        Cow::Borrowed("{}")
+    } else {
+        abilities.to_value().to_string().into()
+    };
     [before, BRIDGED_META, &abilities, BRIDGED_INFO, client_info, behind].concat()
 }
 
