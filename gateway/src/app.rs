@@ -7,8 +7,10 @@
 
 mod assembly;
 mod generation;
+mod live;
 mod models;
 mod process;
+mod stdio;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -19,17 +21,30 @@ use anyhow::Context as _;
 use self::assembly::Assembly;
 use self::process::run;
 use crate::config::{Config, Source, is_error};
+use crate::secret::Secret;
 use crate::telemetry::Telemetry;
 
 /// Exit code for a configuration that cannot be used.
 const BAD_CONFIGURATION: u8 = 2;
+
+/// Where clients come in.
+#[derive(Clone, Debug)]
+pub enum Front {
+    /// At the addresses of the configuration.
+    Listeners,
+    /// One client, which started this process: over standard input and output.
+    Stdio {
+        /// Its API key or token, if it has one.
+        key: Option<Secret<String>>,
+    },
+}
 
 /// Runs the gateway until it is told to end.
 ///
 /// # Errors
 ///
 /// If the process cannot get what it needs: an address, a runtime, a file.
-pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
+pub fn serve(source: Source, front: Front) -> anyhow::Result<ExitCode> {
     let config = match &source {
         Source::BuiltIn { key, .. } => Config::built_in(key.sha256),
         Source::File(path) => match Config::load(path) {
@@ -63,7 +78,10 @@ pub fn serve(source: Source) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
     let assembly = Arc::new(Assembly::new(telemetry.access_log())?);
-    let ended = runtime.block_on(run(assembly, config, source));
+    let ended = match front {
+        Front::Listeners => runtime.block_on(run(assembly, config, source)),
+        Front::Stdio { key } => runtime.block_on(stdio::run(assembly, config, source, key)),
+    };
     // Tasks that do not end by themselves end here.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     drop(telemetry);

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod callee;
+pub mod calls;
 #[cfg(feature = "chat")]
 pub mod chat;
 pub mod chat_bounds;

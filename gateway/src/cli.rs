@@ -48,10 +48,9 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made in the life of a process")]
 enum Command {
     /// Runs the gateway.
-    Serve(ConfigArgs),
+    Serve(serve::ServeArgs),
     #[command(flatten)]
     Question(Question),
 }
@@ -112,7 +111,7 @@ struct ConfigArgs {
 pub fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
-        Command::Serve(args) => serve::run(args.file()),
+        Command::Serve(args) => serve::run(&args),
         Command::Question(question) => Ok(answer(question, cli.output)?.give()?),
     }
 }

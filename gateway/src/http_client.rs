@@ -10,6 +10,7 @@ mod answer;
 mod endpoint;
 mod http1;
 mod pool;
+pub mod upgrade;
 
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     connector: HttpsConnector<HttpConnector>,
+    /// Speaks HTTP/1.1 alone, which can be left for another protocol.
+    upgrading: HttpsConnector<HttpConnector>,
 }
 
 /// Why a request got no answer.
@@ -84,13 +87,11 @@ impl HttpClient {
         tcp.set_keepalive(Some(KEEP_ALIVE));
         tcp.set_keepalive_interval(Some(KEEP_ALIVE_TIMEOUT));
         tcp.set_keepalive_retries(Some(3));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(tcp);
-        Self { connector }
+        let builder = |tls| HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        Self {
+            connector: builder(tls.clone()).enable_http2().wrap_connector(tcp.clone()),
+            upgrading: builder(tls).wrap_connector(tcp),
+        }
     }
 
     /// One URL, to which connections are made as they are needed and kept.

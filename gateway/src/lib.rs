@@ -25,7 +25,7 @@
 //! stack  config
 //! middleware  router
 //! auth  admin  backends  reload
-//! mcp  http_client  telemetry  audit  listener
+//! mcp  http_client  telemetry  audit  listener  websocket
 //! body  record
 //! seal
 //! secret  running  metrics  rejection  door  timestamp
@@ -57,3 +57,4 @@ pub mod secret;
 pub mod stack;
 pub mod telemetry;
 mod timestamp;
+pub mod websocket;

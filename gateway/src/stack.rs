@@ -36,7 +36,7 @@ use crate::middleware::authenticate::AuthenticateLayer;
 use crate::middleware::authorize::AuthorizeLayer;
 use crate::middleware::contain::Contain;
 use crate::middleware::deadline::DeadlineLayer;
-use crate::middleware::decode::{DecodeLayer, DecodeSettings};
+use crate::middleware::decode::{DecodeLayer, DecodeSettings, Messages};
 use crate::middleware::ip_allowlist::{IpAllowlistLayer, NetworkSettings};
 use crate::middleware::meter::{Audit, MeterLayer};
 use crate::middleware::observe::{ObserveLayer, Observed};
@@ -115,9 +115,15 @@ pub struct Parts {
     pub backends: Arc<Backends>,
 }
 
+/// The MCP half alone.
+pub type CallStack = Shared<Box<McpRequest>, Answer, Rejection>;
+
+/// The same for connections without HTTP.
+pub type MessageStack = Messages<CallStack>;
+
 /// Puts the layers together.
 #[must_use]
-pub fn build(parts: Parts) -> Stack {
+pub fn build(parts: Parts) -> (Stack, MessageStack, CallStack) {
     let metrics = parts.metrics;
 
     // Inside `decode` all is MCP.
@@ -133,13 +139,15 @@ pub fn build(parts: Parts) -> Stack {
         .service(Router::new(Arc::clone(&parts.backends), Arc::clone(&parts.sessions), Arc::clone(&metrics)));
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
-    let calls: Shared<Box<McpRequest>, Answer, Rejection> = Shared::new(calls);
+    let calls: CallStack = Shared::new(calls);
+    let decode = DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends));
+    let messages = decode.messages(calls.clone(), Arc::clone(&parts.running), parts.max_concurrent_requests);
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))
         // Reads the body; from here on all is MCP.
-        .layer(DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends)))
-        .service(calls);
+        .layer(decode)
+        .service(calls.clone());
     let known_callers: Shared<Request<Incoming>, Response<Body>, Rejection> = Shared::new(known_callers);
 
     let stack = ServiceBuilder::new()
@@ -173,7 +181,7 @@ pub fn build(parts: Parts) -> Stack {
         // Metadata for who has no token yet; paths that lead nowhere.
         .layer(ReceptionLayer::new(parts.public_url, parts.issuers, parts.scopes))
         .service(known_callers);
-    Shared::new(stack)
+    (Shared::new(stack), messages, calls)
 }
 
 #[cfg(test)]

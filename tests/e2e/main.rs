@@ -2,6 +2,7 @@
 //! starts the real gateway and speaks to it as a user would.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answered_sampling;
 mod authentication;
 mod built_in_default;
 mod catalogue;
@@ -23,8 +24,10 @@ mod schemas;
 mod sdk_clients;
 mod sealing;
 mod shutdown;
+mod stdio_front;
 mod streaming;
 mod tasks;
 mod tls;
 mod tokens;
+mod transports;
 mod upstream_faults;

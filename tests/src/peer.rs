@@ -73,7 +73,12 @@ impl Peer {
 
     /// The server's MCP endpoint.
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.url_at("http", "/mcp")
+    }
+
+    /// A path of the server.
+    pub fn url_at(&self, scheme: &str, path: &str) -> String {
+        format!("{scheme}://{}{path}", self.address)
     }
 }
 

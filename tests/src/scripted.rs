@@ -16,6 +16,9 @@ use serde_json::Value;
 use crate::http::{Body, Framing, Headers, read_head};
 use crate::patience::{PATIENCE, wait_until};
 
+/// Where a stream is to be taken up again.
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+
 /// Which revisions the server speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Era {
@@ -117,6 +120,11 @@ impl Scripted {
     /// Every message received of one method.
     pub fn seen(&self, method: &str) -> Vec<Seen> {
         lock(&self.state.seen).iter().filter(|seen| seen.method() == method).cloned().collect()
+    }
+
+    /// Every request to take a stream up again.
+    pub fn resumptions(&self) -> Vec<Seen> {
+        lock(&self.state.seen).iter().filter(|seen| seen.headers.get(LAST_EVENT_ID).is_some()).cloned().collect()
     }
 
     /// Every execution of one tool.

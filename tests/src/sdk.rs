@@ -68,7 +68,16 @@ impl Sdk {
         self.perform(&script).unwrap_or_else(|said| panic!("{self:?} gave up: {said}"))
     }
 
-    fn perform(self, script: &Value) -> Result<Value, String> {
+    /// Performs a whole script, whose shape is in `peers/python/client_2.py`.
+    ///
+    /// # Errors
+    ///
+    /// What the client wrote to standard error, when it gives up.
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be started or prints no report.
+    pub fn perform(self, script: &Value) -> Result<Value, String> {
         let output = self.command().arg(script.to_string()).output().expect("the client starts");
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());

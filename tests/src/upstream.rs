@@ -14,12 +14,18 @@ const FILESYSTEM: &str = "node_modules/@modelcontextprotocol/server-filesystem/d
 /// `@modelcontextprotocol/server-everything` over Streamable HTTP: its URL.
 pub fn everything() -> String {
     static PEER: OnceLock<Peer> = OnceLock::new();
-    PEER.get_or_init(start_everything).url()
+    PEER.get_or_init(|| start_everything("streamableHttp")).url()
 }
 
-fn start_everything() -> Peer {
+/// The same server over HTTP+SSE: its URL.
+pub fn everything_sse() -> String {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    PEER.get_or_init(|| start_everything("sse")).url_at("http", "/sse")
+}
+
+fn start_everything(transport: &str) -> Peer {
     let mut command = node();
-    command.args(["--import", "./loopback.mjs", EVERYTHING, "streamableHttp"]);
+    command.args(["--import", "./loopback.mjs", EVERYTHING, transport]);
     Peer::start(command)
 }
 
@@ -33,6 +39,37 @@ pub fn python_1() -> String {
 pub fn python_2() -> String {
     static PEER: OnceLock<Peer> = OnceLock::new();
     PEER.get_or_init(|| start_python("mcp-2")).url()
+}
+
+/// The server on the Python SDK 1.x over HTTP+SSE: its URL.
+pub fn python_1_sse() -> String {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    PEER.get_or_init(|| start_python_over("sse", 0)).url_at("http", "/sse")
+}
+
+/// The server on the Python SDK 2.x over HTTP+SSE: its URL.
+pub fn python_2_sse() -> String {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    let start = || {
+        let mut command = python("mcp-2");
+        command.args(["server.py", "sse"]);
+        Peer::start(command)
+    };
+    PEER.get_or_init(start).url_at("http", "/sse")
+}
+
+/// The same server over WebSocket: its URL.
+pub fn python_1_websocket() -> String {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    PEER.get_or_init(|| start_python_over("ws", 0)).url_at("ws", "/ws")
+}
+
+/// A server of one test's own on the Python SDK 1.x, over `sse` or `ws`; on a
+/// given port it comes back where another stopped.
+pub fn start_python_over(transport: &str, port: u16) -> Peer {
+    let mut command = python("mcp-1");
+    command.args(["server.py", transport, &port.to_string()]);
+    Peer::start(command)
 }
 
 fn start_python(series: &str) -> Peer {

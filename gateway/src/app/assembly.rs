@@ -8,6 +8,7 @@ use http::HeaderValue;
 use portcullis_policies::Limit;
 
 use super::generation::{Generation, Upstreams};
+use super::live::Live;
 use super::models::Models;
 use crate::admin::Readiness;
 use crate::audit::{AuditLog, AuditSettings};
@@ -15,8 +16,10 @@ use crate::auth::Authenticator;
 use crate::backends::settings::{TransportSettings, UpstreamSettings};
 use crate::backends::transport::Transport;
 use crate::backends::transport::demo::DemoTransport;
-use crate::backends::transport::http::HttpTransport;
+use crate::backends::transport::event_source::EventSourceTransport;
+use crate::backends::transport::fallback::FallbackTransport;
 use crate::backends::transport::stdio::StdioTransport;
+use crate::backends::transport::websocket::WebSocketTransport;
 use crate::backends::upstream::Upstream;
 use crate::backends::{Backend, Backends};
 use crate::config::Config;
@@ -41,6 +44,7 @@ pub(super) struct Assembly {
     pub(super) keys: Arc<KeyRing>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
+    live: Arc<Live>,
     access_log: AccessLog,
 }
 
@@ -56,6 +60,7 @@ impl Assembly {
             sessions: Arc::new(Sessions::new(MAX_SESSIONS, Arc::clone(&keys))),
             keys,
             limiters: LimiterStore::default(),
+            live: Arc::default(),
             access_log,
         })
     }
@@ -123,8 +128,11 @@ impl Assembly {
         // Nothing fails any more. What the last configuration's requests seal
         // from here on is sealed with the new key already.
         self.keys.replace(&config.session_keys);
+        let (stack, messages, calls) = stack::build(parts);
+        self.live.replace(calls);
         Ok(Generation {
-            stack: stack::build(parts),
+            stack,
+            messages,
             upstreams,
             models,
             separator: config.separator.clone(),
@@ -153,16 +161,17 @@ impl Assembly {
         separator: &str,
         client: &HttpClient,
     ) -> anyhow::Result<Arc<dyn Backend>> {
+        let (name, retry) = (Arc::clone(&settings.name), settings.retry);
         let transport: Arc<dyn Transport> = match &settings.transport {
-            TransportSettings::Http(http) => HttpTransport::new(http.clone(), client),
-            TransportSettings::Stdio(stdio) => {
-                StdioTransport::new(Arc::clone(&settings.name), stdio.clone(), settings.retry)
-            }
+            TransportSettings::Http(http) => FallbackTransport::new(name, http.clone(), client, retry),
+            TransportSettings::EventSource(http) => EventSourceTransport::new(name, http.clone(), client, retry),
+            TransportSettings::WebSocket(http) => WebSocketTransport::new(name, http.clone(), client, retry),
+            TransportSettings::Stdio(stdio) => StdioTransport::new(name, stdio.clone(), retry),
             TransportSettings::Demo => DemoTransport::new(),
         };
-        let upstream =
-            Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics), Arc::clone(&self.keys))
-                .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
+        let (keys, calls) = (Arc::clone(&self.keys), Arc::clone(&self.live));
+        let upstream = Upstream::start(settings.clone(), separator, transport, Arc::clone(&self.metrics), keys, calls)
+            .with_context(|| format!("the tool selection of upstream {} is malformed", settings.name))?;
         Ok(upstream)
     }
 }
@@ -174,7 +183,9 @@ fn open(settings: &AuditSettings) -> anyhow::Result<Arc<AuditLog>> {
 /// Whether anything is called over TLS.
 fn needs_tls(config: &Config) -> bool {
     let is_https = |upstream: &UpstreamSettings| match &upstream.transport {
-        TransportSettings::Http(http) => http.url.scheme() == Some(&http::uri::Scheme::HTTPS),
+        TransportSettings::Http(http) | TransportSettings::EventSource(http) | TransportSettings::WebSocket(http) => {
+            http.url.scheme() == Some(&http::uri::Scheme::HTTPS)
+        }
         TransportSettings::Stdio(_) | TransportSettings::Demo => false,
     };
     config.auth.fetches_over_tls() || config.upstreams.iter().any(is_https)

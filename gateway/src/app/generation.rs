@@ -16,7 +16,7 @@ use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::{AuthSettings, Authenticator};
 use crate::backends::Backend;
 use crate::backends::settings::UpstreamSettings;
-use crate::stack::{ResponseBody, Stack};
+use crate::stack::{MessageStack, ResponseBody, Stack};
 
 /// Upstreams by name, each with what it was made of.
 pub(super) type Upstreams = HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>;
@@ -24,6 +24,8 @@ pub(super) type Upstreams = HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend
 /// A configuration in force, and what its successor may take over.
 pub(super) struct Generation {
     pub(super) stack: Stack,
+    /// The same for a client without HTTP.
+    pub(super) messages: MessageStack,
     pub(super) upstreams: Upstreams,
     pub(super) models: Models,
     pub(super) separator: String,

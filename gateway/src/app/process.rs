@@ -22,7 +22,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// How long connections without a request may take to close at the end.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 /// How long upstreams may take to end.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source) -> anyhow::Result<()> {
@@ -126,7 +126,7 @@ fn warn_of_lost_sessions(config: &Config) {
 }
 
 /// Takes each good configuration whole and keeps the last good one.
-async fn reload(
+pub(super) async fn reload(
     assembly: Arc<Assembly>,
     current: Arc<ArcSwap<Generation>>,
     first: &Config,
@@ -224,7 +224,7 @@ async fn hang_up(current: Arc<ArcSwap<Generation>>) {
 }
 
 /// Ends what is idle.
-async fn sweep(assembly: Arc<Assembly>) {
+pub(super) async fn sweep(assembly: Arc<Assembly>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         assembly.limiters.sweep();

@@ -30,13 +30,20 @@ pub struct UpstreamSettings {
     pub retry: RetrySettings,
     /// Which of its tools are shown, and under which names.
     pub tools: ToolSelection,
+    /// The model that samples for it where the client cannot.
+    pub sampling: Option<Arc<str>>,
 }
 
 /// How an upstream is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TransportSettings {
-    /// Streamable HTTP of any revision.
+    /// Streamable HTTP of any revision, or HTTP+SSE where the server turns out
+    /// to know only that.
     Http(HttpSettings),
+    /// HTTP+SSE, the transport of 2024-11-05.
+    EventSource(HttpSettings),
+    /// WebSocket.
+    WebSocket(HttpSettings),
     /// A child process that speaks over its standard input and output.
     Stdio(StdioSettings),
     /// The demonstration tools inside this process.
@@ -46,7 +53,9 @@ pub enum TransportSettings {
 /// Where an HTTP upstream is, and what is sent along.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpSettings {
-    /// Its MCP endpoint, absolute, `http` or `https`.
+    /// Its MCP endpoint, absolute, `http` or `https`: that of the event stream
+    /// where it is HTTP+SSE, and where the upgrade is asked for where it is
+    /// WebSocket.
     pub url: Uri,
     /// Sent with every request: the `headers` of the configuration and what
     /// its `auth` comes down to. Values are marked sensitive.

@@ -5,8 +5,13 @@
 //! so that a further transport is one file here and nothing elsewhere.
 
 pub mod demo;
+pub mod event_source;
+pub mod fallback;
 pub mod http;
+mod pipe;
 pub mod stdio;
+mod way;
+pub mod websocket;
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +21,7 @@ use ::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::rejection::UpstreamFailureKind;
@@ -36,6 +41,11 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// When the caller stops waiting for the first message of the reply.
     pub deadline: Instant,
+    /// Whether this is a call of a client that can be asked something. On a
+    /// pipe, where a question of the server names no call, it is laid before
+    /// the one call of this kind; where there is none, or several, it goes to
+    /// whoever [listens](Transport::listen).
+    pub takes_questions: bool,
 }
 
 /// Messages that belong to one request, in order, the response last.
@@ -59,21 +69,13 @@ pub enum Reply {
     },
     /// A stream of messages.
     Stream {
-        /// Notifications about the request, then its response. Dropping it
-        /// before its end abandons the request: HTTP closes the stream.
+        /// Notifications about the request and questions, then its response.
+        /// Dropping it before its end abandons the request: HTTP closes the
+        /// stream.
         messages: Messages,
         /// `Mcp-Session-Id`, where the answer minted one.
         session: Option<HeaderValue>,
     },
-}
-
-/// Something the server said that belongs to no request of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerEvent {
-    /// `notifications/tools/list_changed`.
-    ToolsChanged,
-    /// The connection was lost; what was negotiated over it is void.
-    Disconnected,
 }
 
 /// Why a request got no (whole) answer.
@@ -129,24 +131,45 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// See [`TransportError`].
     fn notify(&self, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>>;
 
-    /// What the server says of its own accord. A receiver that lags has
-    /// missed events and must assume all of them happened.
-    fn events(&self) -> broadcast::Receiver<ServerEvent>;
+    /// Counts the connections that were lost, each with everything that was
+    /// negotiated over it. Transports that pool connections lose none.
+    fn lost(&self) -> watch::Receiver<u64> {
+        // Without a sender it never changes.
+        watch::channel(0).1
+    }
 
-    /// Opens the stream on which a server with a handshake speaks of its own
-    /// accord (HTTP GET). Transports whose one connection carries that too
-    /// answer with 405, as servers do that offer none.
+    /// Hears what the server says of its own accord: on HTTP the stream of a
+    /// server with a handshake (GET), with these `headers`; on a pipe
+    /// everything that belongs to no request of ours, for one listener, whom
+    /// the next one succeeds. It ends when the connection is lost.
+    ///
+    /// What is a request must be answered. Where nobody listens on a pipe, the
+    /// pipe refuses it.
     ///
     /// # Errors
     ///
-    /// See [`TransportError`].
+    /// [`TransportError::Status`] with 405 where there is no such stream;
+    /// [`TransportError::Unreachable`] where a pipe is not connected.
     fn listen(&self, _headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
         Box::pin(std::future::ready(Err(TransportError::Status(405))))
     }
 
-    /// Whether all messages share one pipe to one process, which may end at a
-    /// message it does not know.
+    /// Whether all messages share one pipe to one server, which may end at a
+    /// message it does not know, and with which all that was negotiated ends.
     fn is_pipe(&self) -> bool {
+        false
+    }
+
+    /// Whether a server that is reached this way is surely none of a stateless
+    /// revision, so that it need not be asked.
+    fn has_handshake(&self) -> bool {
+        false
+    }
+
+    /// Says whether there is an older way to the server that was not tried;
+    /// the next [`connect`](Self::connect) tries it, and goes back to this one
+    /// where it leads nowhere.
+    fn fall_back(&self) -> bool {
         false
     }
 
@@ -167,6 +190,15 @@ impl TransportError {
     #[must_use]
     pub const fn surely_not_processed(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Reconnected | Self::SessionLost | Self::Busy { .. })
+    }
+
+    /// What happened, without what that means for the request.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Unreachable(cause) | Self::Disconnected(cause) => cause.clone(),
+            other => other.to_string(),
+        }
     }
 
     /// What the caller and the metrics are told.

@@ -20,6 +20,7 @@ mod parking;
 mod polling;
 mod relay;
 mod rounds;
+mod sampling;
 mod sent;
 mod single_flight;
 mod state;
@@ -45,6 +46,7 @@ use self::state::State;
 use super::Backend;
 use super::answer::Answer;
 use super::callee::Callee;
+use super::calls::Calls;
 use super::item::ItemList;
 use super::offer::Offer;
 use super::settings::UpstreamSettings;
@@ -81,6 +83,7 @@ struct Shared {
     /// Places of requests that wait for the end of a task.
     waiting: Arc<Semaphore>,
     keys: Arc<KeyRing>,
+    calls: Arc<dyn Calls>,
     metrics: Arc<Metrics>,
     /// Whether no new calls come.
     retired: AtomicBool,
@@ -105,6 +108,7 @@ impl Upstream {
         transport: Arc<dyn Transport>,
         metrics: Arc<Metrics>,
         keys: Arc<KeyRing>,
+        calls: Arc<dyn Calls>,
     ) -> Result<Arc<Self>, globset::Error> {
         let naming = ToolNaming::new(Arc::clone(&settings.name), separator, settings.tools.clone())?;
         let shared = Arc::new(Shared {
@@ -115,6 +119,7 @@ impl Upstream {
             parked: Parked::default(),
             waiting: Arc::new(Semaphore::new(tasks::MAX_WAITING)),
             keys,
+            calls,
             settings,
             transport,
             metrics,
@@ -253,10 +258,18 @@ impl Backend for Upstream {
 // === impl Shared ===
 
 impl Shared {
+    /// What can be asked of a client, or of the gateway in its place.
+    fn answering(&self, abilities: Capabilities) -> Capabilities {
+        if self.settings.sampling.is_some() { abilities.with_sampling() } else { abilities }
+    }
+
     /// What the server is told that a client can be asked: one process cannot
     /// tell its clients from each other.
     fn told(&self, abilities: Capabilities) -> Capabilities {
-        if self.transport.is_pipe() { Capabilities::NONE } else { abilities }
+        if self.transport.is_pipe() {
+            return Capabilities::NONE;
+        }
+        self.answering(abilities)
     }
 
     /// The tools that clients of these abilities see.

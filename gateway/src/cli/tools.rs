@@ -61,7 +61,7 @@ fn endpoint(text: &str) -> Result<Uri, String> {
         .ok_or_else(|| "write http://HOST:PORT/mcp or https://HOST/mcp".to_owned())
 }
 
-fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
+pub(super) fn secret(text: &str) -> Result<Secret<String>, std::convert::Infallible> {
     Ok(Secret::new(text.to_owned()))
 }
 

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::load::{Loaded, load};
 use super::*;
 use crate::auth::{Algorithm, JwksSource};
-use crate::backends::settings::TransportSettings;
+use crate::backends::settings::{HttpSettings, TransportSettings};
 use crate::telemetry::LogFormat;
 
 mod faults;
@@ -154,6 +154,32 @@ fn upstreams_keep_their_order_and_both_sections_count() {
     let TransportSettings::Http(everything) = &config.upstreams[2].transport else { panic!() };
     assert_eq!(everything.headers[0].1, "hunter2", "the line break at the end of a secret's file is not part of it");
     assert!(!format!("{config:?}").contains("sesame") && !format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_type_or_the_url_tells_how_a_server_is_reached() {
+    let reached = |entry: &str| {
+        let config = Folder::new().config(&format!("mcpServers: {{\"a\": {{{entry}}}}}"));
+        let of = |kind: &str, http: &HttpSettings| format!("{kind} {}", http.url);
+        match &config.upstreams[0].transport {
+            TransportSettings::Http(http) => of("http", http),
+            TransportSettings::EventSource(http) => of("sse", http),
+            TransportSettings::WebSocket(http) => of("ws", http),
+            TransportSettings::Stdio(_) => "stdio".to_owned(),
+            TransportSettings::Demo => "demo".to_owned(),
+        }
+    };
+    for kind in ["http", "streamable-http", "streamableHttp", "streamable_http"] {
+        assert_eq!(reached(&format!(r#""type": "{kind}", "url": "https://a/mcp""#)), "http https://a/mcp");
+    }
+    assert_eq!(reached(r#""url": "http://a:1/mcp""#), "http http://a:1/mcp");
+    assert_eq!(reached(r#""type": "sse", "url": "https://a/sse?x=1""#), "sse https://a/sse?x=1");
+    assert_eq!(reached(r#""url": "wss://a/ws""#), "ws https://a/ws");
+    for kind in ["ws", "websocket"] {
+        assert_eq!(reached(&format!(r#""type": "{kind}", "url": "ws://a:80/ws""#)), "ws http://a/ws");
+        assert_eq!(reached(&format!(r#""transport": "{kind}", "url": "https://a/ws""#)), "ws https://a/ws");
+    }
+    assert_eq!(reached(r#""type": "stdio", "command": "x", "args": ["y"]"#), "stdio");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 
 /// `url`, `command` or `builtin`, with what belongs to it.
 pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> Option<TransportSettings> {
-    let served = is_served(check, place, file);
+    let named = named(check, place, file);
     let misplaced = |check: &mut Check<'_>, keys: &[(&str, bool)], belongs: &str| {
         for (key, _) in keys.iter().filter(|(_, given)| *given) {
             check.fault(&place.key(key), format!("belongs to an upstream with `{belongs}`"));
@@ -23,10 +23,10 @@ pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFil
     };
     let of_http = [("headers", !file.headers.is_empty()), ("auth", file.auth.is_some())];
     let of_stdio = [("args", !file.args.is_empty()), ("env", !file.env.is_empty()), ("cwd", file.cwd.is_some())];
-    let transport = match (&file.url, &file.command, file.builtin) {
+    match (&file.url, &file.command, file.builtin) {
         (Some(url), None, None) => {
             misplaced(check, &of_stdio, "command");
-            http(check, place, &url.0, file).map(TransportSettings::Http)
+            remote(check, place, &url.0, named, file)
         }
         (None, Some(command), None) => {
             misplaced(check, &of_http, "url");
@@ -45,36 +45,45 @@ pub(super) fn transport(check: &mut Check<'_>, place: &Place, file: &UpstreamFil
             check.fault(place, "is reached in one way only: write one of `url`, `command` and `builtin`");
             None
         }
-    };
-    transport.filter(|_| served)
+    }
 }
 
-/// Whether this release speaks the transport that is named, and whether that
-/// is what the other keys say.
-fn is_served(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> bool {
-    let mut served = true;
+/// The transport that is named, if that is what the other keys say.
+fn named(check: &mut Check<'_>, place: &Place, file: &UpstreamFile) -> Option<TransportFile> {
     for (key, named) in [("type", file.kind), ("transport", file.transport)] {
-        let Some(named) = named else { continue };
         let place = place.key(key);
         match named {
-            TransportFile::Sse => {
-                check.fault(
-                    &place,
-                    "HTTP+SSE (2024-11-05) upstreams are not served yet: most offer Streamable HTTP too, often at /mcp",
-                );
-                served = false;
-            }
-            TransportFile::WebSocket => {
-                check.fault(&place, "WebSocket upstreams are not served yet: name a Streamable HTTP endpoint");
-                served = false;
-            }
-            TransportFile::Stdio if file.command.is_none() => check.fault(&place, "`stdio` needs `command`"),
-            TransportFile::Stdio => {}
-            _ if file.url.is_none() => check.fault(&place, "this transport needs `url`"),
-            _ => {}
+            None => {}
+            Some(TransportFile::Stdio) if file.command.is_none() => check.fault(&place, "`stdio` needs `command`"),
+            Some(TransportFile::Stdio) => {}
+            Some(_) if file.url.is_none() => check.fault(&place, "this transport needs `url`"),
+            Some(_) => {}
         }
     }
-    served
+    file.kind.or(file.transport)
+}
+
+/// A server at a URL, whose scheme may tell the transport as well.
+fn remote(
+    check: &mut Check<'_>,
+    place: &Place,
+    url: &Url,
+    named: Option<TransportFile>,
+    file: &UpstreamFile,
+) -> Option<TransportSettings> {
+    let is_websocket = matches!(url.scheme(), "ws" | "wss");
+    let transport = match named {
+        None if is_websocket => TransportSettings::WebSocket,
+        Some(TransportFile::Ws | TransportFile::WebSocket) => TransportSettings::WebSocket,
+        Some(_) if is_websocket => {
+            let message = format!("{}:// is WebSocket, which `type` contradicts: leave that out", url.scheme());
+            check.fault(&place.key("url"), message);
+            return None;
+        }
+        Some(TransportFile::Sse) => TransportSettings::EventSource,
+        _ => TransportSettings::Http,
+    };
+    http(check, place, url, file).map(transport)
 }
 
 fn http(check: &mut Check<'_>, place: &Place, url: &Url, file: &UpstreamFile) -> Option<HttpSettings> {
@@ -94,18 +103,17 @@ fn http(check: &mut Check<'_>, place: &Place, url: &Url, file: &UpstreamFile) ->
 }
 
 fn endpoint(check: &mut Check<'_>, place: &Place, url: &Url) -> Option<Uri> {
-    match url.scheme() {
-        "http" | "https" => {}
-        "ws" | "wss" => {
-            check.fault(place, "WebSocket upstreams are not served yet: name a Streamable HTTP endpoint");
+    // A WebSocket begins as a request of HTTP (RFC 6455 §4.1).
+    let scheme = match url.scheme() {
+        "http" | "ws" => "http",
+        "https" | "wss" => "https",
+        other => {
+            check.fault(place, format!("must begin with https://, http://, wss:// or ws://, not {other}://"));
             return None;
         }
-        _ => {
-            check.fault(place, format!("must begin with https:// or http://, not {}://", url.scheme()));
-            return None;
-        }
-    }
-    let uri = url.as_str().parse();
+    };
+    let rest = url.as_str().split_once(':').map_or("", |(_, rest)| rest);
+    let uri = format!("{scheme}:{rest}").parse();
     if uri.is_err() {
         check.fault(place, "is not a URL that HTTP can ask for");
     }
@@ -137,7 +145,7 @@ fn is_ours(name: &HeaderName) -> bool {
         header::TE,
         header::UPGRADE,
     ];
-    known.contains(name) || name.as_str().starts_with("mcp-")
+    known.contains(name) || ["mcp-", "sec-websocket-"].iter().any(|ours| name.as_str().starts_with(ours))
 }
 
 fn credential(

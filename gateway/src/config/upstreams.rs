@@ -48,7 +48,7 @@ pub(super) fn upstreams(check: &mut Check<'_>, file: &ConfigFile) -> (Vec<Upstre
             if !entry.disabled {
                 let name: Arc<str> = name.into();
                 limits.extend(rate_limits(&name, &entry.rate_limits));
-                settings.extend(upstream(check, &place, &name, entry));
+                settings.extend(upstream(check, &place, &name, entry, file));
             }
         }
     }
@@ -72,7 +72,13 @@ fn check_name(check: &mut Check<'_>, place: &Place, name: &str, separator: &str)
     }
 }
 
-fn upstream(check: &mut Check<'_>, place: &Place, name: &Arc<str>, file: &UpstreamFile) -> Option<UpstreamSettings> {
+fn upstream(
+    check: &mut Check<'_>,
+    place: &Place,
+    name: &Arc<str>,
+    file: &UpstreamFile,
+    whole: &ConfigFile,
+) -> Option<UpstreamSettings> {
     positive(check, &place.key("timeout"), file.timeout.0);
     for (key, pasted) in [("autoApprove", &file.auto_approve), ("alwaysAllow", &file.always_allow)] {
         if pasted.is_some() {
@@ -81,12 +87,17 @@ fn upstream(check: &mut Check<'_>, place: &Place, name: &Arc<str>, file: &Upstre
     }
     let retry = retry(check, &place.key("retry"), &file.retry);
     let tools = selection(check, &place.key("tools"), &file.tools);
+    let sampling = file.sampling.as_ref().map(|sampling| sampling.answer_with.as_str());
+    if let Some(model) = sampling.filter(|model| whole.models.iter().all(|(name, _)| name != *model)) {
+        check.fault(&place.key("sampling").key("answerWith"), format!("there is no `{model}` under `models`"));
+    }
     Some(UpstreamSettings {
         name: Arc::clone(name),
         transport: transport(check, place, file)?,
         timeout: file.timeout.0,
         retry,
         tools,
+        sampling: sampling.map(Arc::from),
     })
 }
 

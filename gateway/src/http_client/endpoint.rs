@@ -33,8 +33,7 @@ enum Sent {
 
 impl Endpoint {
     pub(super) fn new(client: HttpClient, url: Uri) -> Self {
-        let target = url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Self { target: target.into(), host: host(&url), pool: Pool::new(client, url.clone()), url }
+        Self { target: target(&url), host: host(&url), pool: Pool::new(client, url.clone()), url }
     }
 
     /// The URL.
@@ -106,8 +105,13 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// Path and query, which is all that HTTP/1.1 names in the first line.
+pub(super) fn target(url: &Uri) -> Uri {
+    url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")).into()
+}
+
 /// The host and, unless it is the scheme's own, the port (RFC 9110 §7.2).
-fn host(url: &Uri) -> HeaderValue {
+pub(super) fn host(url: &Uri) -> HeaderValue {
     let default = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
     let host = url.host().unwrap_or_default();
     let host = match url.port_u16().filter(|port| *port != default) {

@@ -1,6 +1,7 @@
 //! Endpoints against servers on real sockets.
 
 mod http2;
+mod upgrade;
 
 use std::future::poll_fn;
 use std::pin::pin;

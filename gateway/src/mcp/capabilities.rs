@@ -63,6 +63,12 @@ impl Capabilities {
         self.0 == 0
     }
 
+    /// The same, and sampling.
+    #[must_use]
+    pub const fn with_sampling(self) -> Self {
+        Self(self.0 | SAMPLING)
+    }
+
     /// Whether the client can be asked this.
     #[must_use]
     pub const fn can(self, question: Question) -> bool {

@@ -50,8 +50,9 @@ pub struct McpRequest {
     pub deadline: Instant,
     /// How long it may take in all, as configured.
     pub timeout: Duration,
-    /// `Mcp-Param-*` headers of a stateless request.
-    pub mirrored: HeaderMap,
+    /// `Mcp-Param-*` headers of a stateless request, where it came with
+    /// headers.
+    pub mirrored: Option<HeaderMap>,
     /// What is written down of it.
     pub record: Arc<CallRecord>,
     /// The limits on the call, once policy has allowed it.

@@ -1,21 +1,43 @@
 //! Server-sent events (WHATWG HTML, "Server-sent events"): reading those of
 //! upstreams, writing those to clients.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 /// One event's data may not be larger; an upstream that sends more is cut off.
 pub const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Splits a byte stream into the data of its events.
+/// A line that gets a buffer of its own.
+const LARGE_LINE_BYTES: usize = 64 << 10;
+/// A longer id is as good as none: nobody resumes after it.
+const MAX_ID_BYTES: usize = 1024;
+
+/// The id of an event. Usual ones need no memory of their own.
+type Id = SmallVec<[u8; 64]>;
+
+/// Splits a byte stream into its events.
 ///
-/// Only `data` counts here: comments, names, ids and retry times are skipped.
-/// Events without data (priming events of 2025-11-25) are not reported.
+/// Comments are skipped. Events without data (priming events of 2025-11-25)
+/// are not reported, but their ids count.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: BytesMut,
     /// How much of the buffer holds no line end.
     searched: usize,
     data: Data,
+    /// The name of the event being read.
+    named: Bytes,
+    /// The name of the event last reported.
+    name: Bytes,
+    /// The id of the event being read, where it has one.
+    id: Option<Id>,
+    /// The id of the last whole event that had one.
+    last_id: Option<Id>,
+    retry: Option<Duration>,
+    /// Whether no event has come yet since a stream was taken up again.
+    resumed: bool,
     /// The last line ended in CR, so that an LF that follows belongs to it.
     after_cr: bool,
 }
@@ -52,21 +74,83 @@ impl Decoder {
         Ok(())
     }
 
+    /// A decoder for the stream that goes on where this one's broke off. An
+    /// event that comes a second time is not reported again.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { last_id: self.last_id, retry: self.retry, resumed: true, ..Self::default() }
+    }
+
     /// The data of the next event that is complete.
     pub fn next_event(&mut self) -> Option<Bytes> {
         while let Some(line) = self.next_line() {
             if line.is_empty() {
-                match std::mem::take(&mut self.data) {
-                    Data::None => continue,
-                    Data::Line(line) => return Some(line),
-                    Data::Lines(lines) => return Some(lines.freeze()),
+                if let Some(data) = self.whole_event() {
+                    return Some(data);
                 }
-            }
-            if let Some(value) = field_value(&line, b"data") {
-                self.data.add(value);
+            } else {
+                self.field(&line);
             }
         }
         None
+    }
+
+    /// The name of the event that [`next_event`](Self::next_event) returned
+    /// last; empty where it had none, which means `message`.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The id of the last event that had one, whether or not it had data:
+    /// where a stream that broke off is to be taken up again.
+    #[must_use]
+    pub fn last_id(&self) -> Option<&[u8]> {
+        self.last_id.as_deref()
+    }
+
+    /// How long the server asks to wait before a stream is opened again.
+    #[must_use]
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    fn field(&mut self, line: &Bytes) {
+        if let Some(value) = field_value(line, b"data") {
+            self.data.add(value);
+        } else if let Some(value) = field_value(line, b"event") {
+            self.named = value;
+        } else if let Some(value) = field_value(line, b"id") {
+            // A NUL makes no id; neither does nothing, which forgets the last one.
+            if !value.contains(&0) {
+                self.id = Some(if value.len() > MAX_ID_BYTES { Id::new() } else { Id::from_slice(&value) });
+            }
+        } else if let Some(value) = field_value(line, b"retry") {
+            let milliseconds = std::str::from_utf8(&value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            if let Some(milliseconds) = milliseconds.and_then(|text| text.parse().ok()) {
+                self.retry = Some(Duration::from_millis(milliseconds));
+            }
+        }
+    }
+
+    /// What an empty line ends: an event, which is reported if it has data.
+    fn whole_event(&mut self) -> Option<Bytes> {
+        let (data, id) = (std::mem::take(&mut self.data), self.id.take());
+        self.name = std::mem::take(&mut self.named);
+        if self.resumed && id.is_some() && id == self.last_id {
+            return None;
+        }
+        if let Some(id) = id {
+            self.resumed = false;
+            self.last_id = (!id.is_empty()).then_some(id);
+        }
+        let data = match data {
+            Data::None => return None,
+            Data::Line(line) => line,
+            Data::Lines(lines) => lines.freeze(),
+        };
+        self.resumed = false;
+        Some(data)
     }
 
     /// The next whole line without its end (CR, LF or CR LF).
@@ -86,6 +170,10 @@ impl Decoder {
         self.searched = 0;
         self.after_cr = self.buffer[0] == b'\r';
         self.buffer.advance(1);
+        if line.len() > LARGE_LINE_BYTES {
+            // What comes after it must not keep its memory.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         Some(line)
     }
 }
@@ -157,51 +245,4 @@ fn push_line(event: &mut BytesMut, line: &[u8]) {
 pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decode(chunks: &[&str]) -> Vec<String> {
-        let mut decoder = Decoder::default();
-        let mut events = Vec::new();
-        for chunk in chunks {
-            decoder.push(&Bytes::copy_from_slice(chunk.as_bytes())).unwrap();
-            while let Some(data) = decoder.next_event() {
-                events.push(String::from_utf8(data.to_vec()).unwrap());
-            }
-        }
-        events
-    }
-
-    #[test]
-    fn events_are_found_wherever_the_stream_is_cut() {
-        let stream =
-            ": hello\r\n\r\nevent: message\r\nid: 4\r\ndata: {\"a\":1}\r\n\r\ndata:x\ndata: y\n\ndata:\n\rdata: z\r\r";
-        let whole = decode(&[stream]);
-        assert_eq!(whole, ["{\"a\":1}", "x\ny", "z"]);
-        for cut in 1..stream.len() {
-            assert_eq!(decode(&[&stream[..cut], &stream[cut..]]), whole, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn an_endless_event_is_cut_off() {
-        let mut decoder = Decoder::default();
-        let chunk = Bytes::from(vec![b'x'; MAX_EVENT_BYTES / 2 + 1]);
-        assert_eq!(decoder.push(&chunk), Ok(()));
-        assert_eq!(decoder.push(&chunk), Err(EventTooLarge));
-    }
-
-    #[test]
-    fn an_event_of_many_lines_costs_no_more_than_its_bytes() {
-        let mut decoder = Decoder::default();
-        let lines = 1_000_000;
-        decoder.push(&Bytes::from("data:x\n".repeat(lines) + "\n")).unwrap();
-        assert_eq!(decoder.next_event().unwrap().len(), 2 * lines - 1);
-    }
-
-    #[test]
-    fn what_is_encoded_can_be_decoded() {
-        let event = encode(b"{\n  \"a\": 1\n}");
-        assert_eq!(decode(&[std::str::from_utf8(&event).unwrap()]), ["{\n  \"a\": 1\n}"]);
-    }
-}
+mod tests;

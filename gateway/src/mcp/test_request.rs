@@ -35,7 +35,7 @@ pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
         abilities: Capabilities::NONE,
         deadline: Instant::now() + TIMEOUT,
         timeout: TIMEOUT,
-        mirrored: HeaderMap::new(),
+        mirrored: Some(HeaderMap::new()),
         record: Arc::new(CallRecord::new(HeaderValue::from_static("r1"), None)),
         limits: Arc::default(),
         filter: Filter::new(|_| true),

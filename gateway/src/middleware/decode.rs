@@ -7,6 +7,7 @@
 
 mod arrival;
 mod body;
+mod connection;
 mod headers;
 mod message;
 mod openai;
@@ -26,6 +27,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use self::arrival::Arrival;
+pub use self::connection::{Connection, Messages};
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
 use super::encode;

@@ -96,7 +96,7 @@ fn gateway() -> Gateway {
         policies,
         backends: Arc::new(Backends::new([vec![backend], models].concat(), "__".into())),
     };
-    Gateway { stack: build(parts), metrics, readiness, log: (lines, sink) }
+    Gateway { stack: build(parts).0, metrics, readiness, log: (lines, sink) }
 }
 
 struct Answered {

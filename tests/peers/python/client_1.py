@@ -3,8 +3,11 @@
 import asyncio
 import json
 import sys
+from contextlib import asynccontextmanager
 
-from mcp import ClientSession, McpError, types
+from mcp import ClientSession, McpError, StdioServerParameters, types
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
 from pydantic import AnyUrl
 
@@ -30,8 +33,22 @@ def reference(ref: dict):
     return kind.model_validate(ref)
 
 
+@asynccontextmanager
+async def connect(script: dict):
+    match script.get("transport", "http"):
+        case "http":
+            async with streamablehttp_client(script["url"], headers=script["headers"]) as (read, write, _):
+                yield read, write
+        case "sse":
+            async with sse_client(script["url"], headers=script["headers"]) as streams:
+                yield streams
+        case "stdio":
+            async with stdio_client(StdioServerParameters(**script["process"])) as streams:
+                yield streams
+
+
 async def main(script: dict) -> None:
-    async with streamablehttp_client(script["url"], headers=script["headers"]) as (read, write, _):
+    async with connect(script) as (read, write):
         async with ClientSession(read, write, **Answers(script, types).callbacks()) as session:
             hello = await session.initialize()
             tools = await session.list_tools()

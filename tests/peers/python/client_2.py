@@ -2,7 +2,8 @@
 
 Takes one argument, a script, and prints a report, as every peer client does.
 
-The script is `{url, headers, calls, mode, answers}`. A call is `{op, …}`: a `tool` (the default) or
+The script is `{transport, url, headers, process, calls, mode, answers}`; the transport is `http`
+(the default), `sse` or `stdio`, where `process` is `{command, args, env}`. A call is `{op, …}`: a `tool` (the default) or
 `prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
 or one of the lists `prompts`, `resources` and `templates`; one with `after` is made once that file
 exists. `answers` says how the client answers
@@ -17,7 +18,8 @@ import json
 import sys
 
 import httpx2
-from mcp import Client, MCPError, types
+from mcp import Client, MCPError, StdioServerParameters, types
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from wanted import Answers, outcome
@@ -42,11 +44,20 @@ def reference(ref: dict):
     return kind.model_validate(ref)
 
 
+def server(script: dict, http: httpx2.AsyncClient):
+    match script.get("transport", "http"):
+        case "http":
+            return streamable_http_client(script["url"], http_client=http)
+        case "sse":
+            return sse_client(script["url"], headers=script["headers"])
+        case "stdio":
+            return StdioServerParameters(**script["process"])
+
+
 async def main(script: dict) -> None:
-    async with httpx2.AsyncClient(headers=script["headers"], timeout=30) as http:
-        transport = streamable_http_client(script["url"], http_client=http)
+    async with httpx2.AsyncClient(headers=script.get("headers"), timeout=30) as http:
         callbacks = Answers(script, types).callbacks()
-        async with Client(transport, mode=script.get("mode", "auto"), **callbacks) as client:
+        async with Client(server(script, http), mode=script.get("mode", "auto"), **callbacks) as client:
             tools = await client.list_tools()
             report = {
                 "protocolVersion": client.protocol_version,

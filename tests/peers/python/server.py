@@ -1,7 +1,8 @@
-"""A server on the Python SDK, either line of it: over stdio when asked, else Streamable HTTP.
+"""A server on the Python SDK, either line of it: server.py [stdio | sse | ws | http] [PORT].
 
-Over HTTP it listens on a free port of loopback and prints that port as one JSON line, as every
-peer server does.
+Without an argument it speaks Streamable HTTP. HTTP+SSE is served by both lines, WebSocket by 1.x
+alone. Over a network it listens on a port of loopback, a free one unless told otherwise, and prints
+that port as one JSON line, as every peer server does.
 """
 
 import json
@@ -84,6 +85,19 @@ async def complete(ref, argument, context):
     return Completion(values=[word for word in ("monday", "tuesday", "mary") if word.startswith(argument.value)])
 
 
+def websocket_app():
+    from mcp.server.websocket import websocket_server
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+
+    async def serve(websocket) -> None:
+        async with websocket_server(websocket.scope, websocket.receive, websocket.send) as (read, write):
+            low = server._mcp_server
+            await low.run(read, write, low.create_initialization_options())
+
+    return Starlette(routes=[WebSocketRoute("/ws", serve)])
+
+
 def end_with_parent() -> None:
     """Ends the process when the test that started it has ended, however it ended."""
     sys.stdin.read()
@@ -91,11 +105,12 @@ def end_with_parent() -> None:
 
 
 def main() -> None:
-    if sys.argv[1:] == ["stdio"]:
+    transport, port = (sys.argv[1:] + ["http", "0"][len(sys.argv) - 1 :])[:2]
+    if transport == "stdio":
         server.run("stdio")
         return
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = server.streamable_http_app()
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    app = {"http": server.streamable_http_app, "sse": server.sse_app, "ws": websocket_app}[transport]()
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     threading.Thread(target=end_with_parent, daemon=True).start()
     uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::tools::{self, TOOLS};
-use super::{Era, Seen, State, lock};
+use super::{Era, LAST_EVENT_ID, Seen, State, lock};
 
 const MODERN: &str = "2026-07-28";
 const NEWEST_LEGACY: &str = "2025-11-25";
@@ -18,6 +18,9 @@ pub(super) fn answer(method: &str, seen: &Seen, mut socket: &TcpStream, state: &
     }
     match method {
         "POST" => {}
+        "GET" if state.era == Era::Legacy && seen.headers.get(LAST_EVENT_ID).is_some() => {
+            return tools::resume(seen.headers.get(LAST_EVENT_ID).unwrap_or_default(), socket);
+        }
         "DELETE" => return status(socket, 200, &[], b"").map(|()| true),
         _ => return status(socket, 405, &[], b"").map(|()| true),
     }

@@ -9,7 +9,7 @@ use super::protocol::{error, result, status};
 use super::{Era, Seen, State};
 
 /// The tools' names, as listed.
-pub(super) const TOOLS: [&str; 19] = [
+pub(super) const TOOLS: [&str; 21] = [
     "echo",
     "strict",
     "mirrored",
@@ -29,6 +29,8 @@ pub(super) const TOOLS: [&str; 19] = [
     "progress",
     "wait",
     "unavailable",
+    "resumed",
+    "unresumed",
 ];
 
 /// Executes a tool; false when the connection is to be closed.
@@ -87,6 +89,12 @@ pub(super) fn perform(seen: &Seen, mut socket: &TcpStream, state: &State) -> io:
             chunk(socket, &json!({"jsonrpc": "2.0", "id": id, "result": text(state.era, "done")}))?;
             socket.write_all(b"0\r\n\r\n")?;
         }
+        // Closes its stream after a priming event and has its client come back.
+        "resumed" => {
+            return events(socket, &format!("id: 0 {id} {}\nretry: 10\ndata:\n\n", params["_meta"]["progressToken"]));
+        }
+        // The same, but it knows nothing of it afterwards.
+        "unresumed" => return events(socket, "id: unresumed\nretry: 10\ndata:\n\n"),
         // Behaves, once the test lets it.
         "wait" => {
             state.wait_for_gate();
@@ -95,6 +103,22 @@ pub(super) fn perform(seen: &Seen, mut socket: &TcpStream, state: &State) -> io:
         _ => error(socket, 200, id, -32602, "unknown tool")?,
     }
     Ok(true)
+}
+
+/// Goes on with a stream that was closed after the event of this id: another
+/// event, and then it closes again.
+pub(super) fn resume(after: &str, socket: &TcpStream) -> io::Result<bool> {
+    let mut parts = after.splitn(3, ' ').map(|part| part.parse().unwrap_or_default());
+    let (step, id, token) = (parts.next(), parts.next(), parts.next());
+    let (Some(step), Some(id), Some(token)) = (step.as_ref().and_then(Value::as_u64), id, token) else {
+        return status(socket, 404, &[], b"").map(|()| true);
+    };
+    let step = step + 1;
+    let message = match step {
+        1 | 2 => progress(&json!({"_meta": {"progressToken": token}}), step),
+        _ => json!({"jsonrpc": "2.0", "id": id, "result": text(Era::Legacy, "resumed")}),
+    };
+    events(socket, &format!("id: {step} {id} {token}\ndata: {message}\n\n"))
 }
 
 fn text(era: Era, text: &str) -> Value {
@@ -118,4 +142,9 @@ fn open_stream(mut socket: &TcpStream) -> io::Result<()> {
 fn chunk(mut socket: &TcpStream, message: &Value) -> io::Result<()> {
     let event = format!("event: message\ndata: {message}\n\n");
     socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
+}
+
+/// Answers with a stream of these events alone.
+fn events(socket: &TcpStream, events: &str) -> io::Result<bool> {
+    status(socket, 200, &[("Content-Type", "text/event-stream")], events.as_bytes()).map(|()| true)
 }

@@ -16,9 +16,8 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
 
-use super::{Outgoing, Reply, ServerEvent, Transport, TransportError};
+use super::{Outgoing, Reply, Transport, TransportError};
 
 /// The one revision served.
 const REVISION: &str = "2026-07-28";
@@ -31,9 +30,8 @@ const INVALID_REQUEST: i64 = -32600;
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// A way to the demonstration server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DemoTransport {
-    events: broadcast::Sender<ServerEvent>,
     closed: AtomicBool,
 }
 
@@ -75,8 +73,7 @@ impl DemoTransport {
     /// The server, ready to answer.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        // It has nothing to say of its own accord: one place is enough.
-        Arc::new(Self { events: broadcast::Sender::new(1), closed: AtomicBool::new(false) })
+        Arc::default()
     }
 
     fn open(&self) -> Result<(), TransportError> {
@@ -101,10 +98,6 @@ impl Transport for DemoTransport {
 
     fn notify(&self, _body: Bytes, _headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async { self.open() })
-    }
-
-    fn events(&self) -> broadcast::Receiver<ServerEvent> {
-        self.events.subscribe()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -186,8 +179,14 @@ mod tests {
 
     async fn ask(method: &str, params: &str) -> Value {
         let body = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}"#);
-        let outgoing =
-            Outgoing { body: body.into(), id: 7, connection: 1, headers: HeaderMap::new(), deadline: Instant::now() };
+        let outgoing = Outgoing {
+            body: body.into(),
+            id: 7,
+            connection: 1,
+            headers: HeaderMap::new(),
+            deadline: Instant::now(),
+            takes_questions: false,
+        };
         let Reply::Message { message, session: None } = DemoTransport::new().request(outgoing).await.unwrap() else {
             panic!("not one message");
         };

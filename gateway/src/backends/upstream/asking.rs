@@ -2,7 +2,6 @@
 //! session: each goes out on the stream of the call's answer, and what the
 //! client posts goes back under the server's own id.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,9 +20,10 @@ use crate::mcp::splice::{Edits, Span, Splice};
 pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// The questions of one call.
+#[derive(Default)]
 pub(super) struct Asking {
-    session: Arc<Session>,
-    open: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// What the server will hear.
+    open: FuturesUnordered<BoxFuture<'static, Bytes>>,
 }
 
 /// What became of a question.
@@ -39,10 +39,6 @@ struct Answered {
 // === impl Asking ===
 
 impl Asking {
-    pub(super) fn new(session: &Arc<Session>) -> Self {
-        Self { session: Arc::clone(session), open: FuturesUnordered::new() }
-    }
-
     /// Whether nothing is asked at present.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -51,8 +47,14 @@ impl Asking {
     /// The question as the client hears it; `id` is the server's, and `named`
     /// how the client knows the task that it is about. `None` if the client is
     /// asked too much already.
-    pub(super) fn put(&mut self, message: &UpstreamMessage, id: Span, named: &Edits) -> Option<Bytes> {
-        let ask = self.session.asks.ask()?;
+    pub(super) fn put(
+        &mut self,
+        session: &Session,
+        message: &UpstreamMessage,
+        id: Span,
+        named: &Edits,
+    ) -> Option<Bytes> {
+        let ask = session.asks.ask()?;
         let mut splice = Splice::default();
         splice.replace(id, ask.id.as_bytes());
         for (span, known) in named {
@@ -64,17 +66,22 @@ impl Asking {
         let answered = async move {
             let mut ask = ask;
             let reply = timeout(PATIENCE, &mut ask.reply).await.ok().and_then(Result::ok);
-            Answered { id, reply, named }
+            Answered { id, reply, named }.for_server()
         };
         self.open.push(answered.boxed());
         Some(question)
+    }
+
+    /// Waits for an answer that somebody else gives.
+    pub(super) fn await_other(&mut self, answer: impl Future<Output = Bytes> + Send + 'static) {
+        self.open.push(answer.boxed());
     }
 
     /// The next answer as the server must hear it; waits for ever where
     /// nothing is asked.
     pub(super) async fn answer(&mut self) -> Bytes {
         match self.open.next().await {
-            Some(answered) => answered.for_server(),
+            Some(answer) => answer,
             None => std::future::pending().await,
         }
     }

@@ -117,7 +117,7 @@ impl Shared {
                         mended = true;
                         continue;
                     }
-                    if rounds::goes_on(&call.request, &message) {
+                    if rounds::goes_on(&self, &call.request, &message) {
                         sent.answered();
                         return Ok(Answer::Stream(rounds::stream(self, call, message)));
                     }
@@ -182,11 +182,19 @@ impl Shared {
         }
         let id = self.links.next_id();
         let outgoing = Outgoing {
-            body: translate::call(request, callee, &link, id, call.follow_up.as_deref()),
+            body: translate::call(
+                request,
+                self.answering(request.abilities),
+                callee,
+                &link,
+                id,
+                call.follow_up.as_deref(),
+            ),
             id,
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
             deadline: *deadline,
+            takes_questions: false,
         };
         let mut sent = Sent::begin(&self.transport, &link, request, id, *key == SessionKey::Fresh);
         // The transport keeps the deadline.
@@ -363,8 +371,10 @@ fn checked_arguments(request: &McpRequest, tool: &Tool) -> Result<Option<Value>,
     if checks {
         tool.arguments.check(&arguments).map_err(|detail| Rejection::BadArguments { detail })?;
     }
-    for parameter in tool.mirrored.iter().filter(|_| request.era() == Era::Modern) {
-        parameter.check(&request.mirrored, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+    if let Some(headers) = request.mirrored.as_ref().filter(|_| request.era() == Era::Modern) {
+        for parameter in &tool.mirrored {
+            parameter.check(headers, &arguments).map_err(|detail| Rejection::HeaderMismatch { detail })?;
+        }
     }
     Ok(Some(arguments))
 }

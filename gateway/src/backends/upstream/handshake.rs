@@ -68,11 +68,21 @@ pub(super) async fn agree(
     next_id: &(dyn Fn() -> u64 + Sync),
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let link = modern_link(transport.connect().await?);
+    let link = modern_link(connect(transport, deadline).await?);
     let gateway = Introduction::pooled(Capabilities::NONE);
+    if transport.has_handshake() {
+        return initialize(transport, next_id(), &gateway, deadline).await;
+    }
     match probe(transport, &link, next_id(), deadline).await {
         Ok(Probed::Modern(offer)) => Ok(Link { offer, ..link }),
-        Ok(Probed::Legacy) => initialize(transport, next_id(), &gateway, deadline).await,
+        Ok(Probed::Legacy) => match initialize(transport, next_id(), &gateway, deadline).await {
+            // A server of the oldest revision is reached in another way
+            // (MCP 2025-11-25, "Transports", backwards compatibility).
+            Err(TransportError::Status(400 | 404 | 405)) if transport.fall_back() => {
+                initialize(transport, next_id(), &gateway, deadline).await
+            }
+            agreed => agreed,
+        },
         // Servers on a pipe that exit at, or ignore, what they do not know.
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
@@ -82,6 +92,11 @@ pub(super) async fn agree(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Making a connection may take longer than the caller has time.
+async fn connect(transport: &dyn Transport, deadline: Instant) -> Result<u64, TransportError> {
+    timeout_at(deadline, transport.connect()).await.map_err(|_| TransportError::TimedOut)?
 }
 
 /// Asks the server of which era it is.
@@ -109,7 +124,7 @@ pub(super) async fn probe(
 /// anew at once.
 async fn restarted(transport: &dyn Transport, deadline: Instant) -> Result<(), TransportError> {
     loop {
-        match transport.connect().await {
+        match connect(transport, deadline).await {
             Err(TransportError::Unreachable(_)) if Instant::now() + RESTART_POLL < deadline => {
                 tokio::time::sleep(RESTART_POLL).await;
             }
@@ -154,7 +169,7 @@ pub(super) async fn initialize(
     introduction: &Introduction,
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let connection = transport.connect().await?;
+    let connection = connect(transport, deadline).await?;
     let opening = Link {
         era: Era::Legacy,
         version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
@@ -164,7 +179,8 @@ pub(super) async fn initialize(
     };
     let asked = ask(transport, &opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
-        return Err(TransportError::Garbage("the server refused to initialize".to_owned()));
+        let refused = || TransportError::Garbage("the server refused to initialize".to_owned());
+        return Err(asked.status.map_or_else(refused, TransportError::Status));
     };
     let result: Value = serde_json::from_str(asked.message.text(result)).unwrap_or_default();
     // Any revision with a handshake will do; the server has the last word.
@@ -225,7 +241,8 @@ pub(super) async fn ask(
         }
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
-    let outgoing = Outgoing { body: body.into(), id, connection: link.connection, headers, deadline };
+    let outgoing =
+        Outgoing { body: body.into(), id, connection: link.connection, headers, deadline, takes_questions: false };
     timeout_at(deadline, exchange(transport, link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
 }
 

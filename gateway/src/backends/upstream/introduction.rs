@@ -6,10 +6,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::handshake::client_info;
-use crate::mcp::capabilities::Capabilities;
+use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::version::Version;
+
+/// The capabilities by which a client says that it can be asked something.
+const QUESTIONS: &[(&str, &[Question])] = &[
+    ("sampling", &[Question::Sampling]),
+    ("elicitation", &[Question::Form, Question::Url]),
+    ("roots", &[Question::Roots]),
+];
 
 /// For whom a session is opened.
 #[derive(Clone, Debug)]
@@ -50,10 +57,14 @@ impl Introduction {
             // Of tasks in which clients answer: nobody could ask the client for
             // what became of one. Tasks of servers need no capability of clients.
             capabilities.remove("tasks");
-            if self.abilities.is_empty() {
-                for question in ["sampling", "elicitation", "roots"] {
-                    capabilities.remove(question);
+            for (name, questions) in QUESTIONS {
+                if !questions.iter().any(|question| self.abilities.can(*question)) {
+                    capabilities.remove(*name);
                 }
+            }
+            if self.abilities.can(Question::Sampling) {
+                // Where the client cannot, the gateway does.
+                capabilities.entry("sampling").or_insert_with(|| json!({}));
             }
         }
         let info = session.and_then(|session| said(session.client_info.as_ref()?));

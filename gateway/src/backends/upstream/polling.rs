@@ -100,7 +100,8 @@ async fn follow(
                 let wanted = task.member("inputRequests").and_then(|requests| Wanted::of(Some(requests), None));
                 let wanted = wanted.filter(|_| rounds <= MAX_ROUNDS);
                 let wanted = wanted.ok_or_else(|| call.cannot("the server's questions are too many or malformed"))?;
-                let answers: Map<String, Value> = rounds::ask(call, &wanted, client).await?.into_iter().collect();
+                let answers: Map<String, Value> =
+                    rounds::ask(shared, call, &wanted, client).await?.into_iter().collect();
                 shared.about_task(call, "tasks/update", json!({"taskId": id, "inputResponses": answers})).await?;
             }
             _ => return shared.ended(call, &task),
@@ -114,7 +115,7 @@ impl Shared {
     /// Asks the server something about a task in the name of the client.
     async fn about_task(&self, call: &Call, method: &'static str, mut params: Value) -> Result<Standing, Rejection> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut about = stateless_meta(call.request.abilities);
+        let mut about = stateless_meta(self.answering(call.request.abilities));
         about[meta::CLIENT_CAPABILITIES]["extensions"] = json!({EXTENSION: {}});
         params["_meta"] = about;
         let asked = async {
@@ -131,7 +132,7 @@ impl Shared {
     /// Tells the server that nobody waits for a task any more.
     fn end_task(self: &Arc<Self>, call: &Call, id: &str) {
         let (shared, deadline) = (Arc::clone(self), Instant::now() + self.settings.timeout);
-        let mut params = json!({"taskId": id, "_meta": stateless_meta(call.request.abilities)});
+        let mut params = json!({"taskId": id, "_meta": stateless_meta(self.answering(call.request.abilities))});
         params["_meta"][meta::CLIENT_CAPABILITIES]["extensions"] = json!({EXTENSION: {}});
         tokio::spawn(async move {
             let Ok(link) = shared.links.own(deadline).await else { return };

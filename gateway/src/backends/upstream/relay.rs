@@ -66,7 +66,7 @@ impl Relay {
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
         match self.next(deadline).await? {
             Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
-            Event::Response(message) if rounds::goes_on(&self.call.request, &message) => {
+            Event::Response(message) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
             }
             Event::Response(message) => {
@@ -104,7 +104,7 @@ impl Relay {
         let deadline = Instant::now() + self.call.patience;
         match self.next(deadline).await {
             Ok(Event::Notice(message)) => (Ok(message), Next::Relay(self)),
-            Ok(Event::Response(message)) if rounds::goes_on(&self.call.request, &message) => {
+            Ok(Event::Response(message)) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 let mut stream = rounds::stream(self.shared, self.call, message);
                 let first = stream.next().await.unwrap_or(Err(Rejection::Internal));
                 (first, Next::Stream(stream))
@@ -177,6 +177,15 @@ impl Relay {
             UpstreamKind::Request { id, method, params } => {
                 let question = Question::of(method, params.map(|params| message.text(params)));
                 let request = &self.call.request;
+                let answerer = question.and_then(|question| self.shared.answerer(question, request.abilities));
+                if let Some(model) = answerer {
+                    let params = params.map_or_else(String::new, |params| message.text(params).to_owned());
+                    let id = message.text(*id).to_owned();
+                    let shared = Arc::clone(&self.shared);
+                    let sampled = shared.sampled(Arc::clone(model), request.clone(), params, id);
+                    self.asking.get_or_insert_default().await_other(sampled);
+                    return Ok(None);
+                }
                 if !question.is_some_and(|question| request.abilities.can(question)) {
                     self.tell_server(asked::answer(message.text(*id), method));
                     // What the server makes of that would look like an answer.
@@ -187,8 +196,10 @@ impl Relay {
                 }
                 let named = self.shared.task_ids_on_the_way(&self.call, &message);
                 let Some(session) = &request.session else { return Ok(Some(Event::Question(message))) };
-                let asking = self.asking.get_or_insert_with(|| Box::new(Asking::new(session)));
-                let put = named.and_then(|named| asking.put(&message, *id, &named));
+                let put = named.and_then(|named| {
+                    let asking = self.asking.get_or_insert_default();
+                    asking.put(session, &message, *id, &named)
+                });
                 if put.is_none() {
                     self.tell_server(refusal(message.text(*id), "the client is asked too much at a time"));
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,15 +54,28 @@ struct Asked {
     question: Question,
 }
 
-/// Whether a response is not the end: it asks for what the client of `request`
-/// must be asked, or is a task to be waited for.
-pub(super) fn goes_on(request: &McpRequest, message: &UpstreamMessage) -> bool {
-    must_ask(request, message) || polling::must_wait(request, message)
+/// Whether a response is not the end: it asks for something, or is a task to be
+/// waited for.
+pub(super) fn goes_on(shared: &Shared, request: &McpRequest, message: &UpstreamMessage) -> bool {
+    must_ask(shared, request, message) || polling::must_wait(request, message)
 }
 
-fn must_ask(request: &McpRequest, message: &UpstreamMessage) -> bool {
-    let wants = matches!(&message.kind, UpstreamKind::Result { members, .. } if members.wants_input);
-    wants && request.era() == Era::Legacy && request.session.is_some() && request.takes_stream
+/// Whether a response asks for what the client of `request` must be asked, or
+/// what is answered here in its place.
+fn must_ask(shared: &Shared, request: &McpRequest, message: &UpstreamMessage) -> bool {
+    if !matches!(&message.kind, UpstreamKind::Result { members, .. } if members.wants_input) {
+        return false;
+    }
+    match request.era() {
+        Era::Legacy => request.session.is_some() && request.takes_stream || shared.settings.sampling.is_some(),
+        // It is asked by itself, unless nothing is left to ask it.
+        Era::Modern => {
+            let answered = |asked: &Asked| shared.answerer(asked.question, request.abilities).is_some();
+            shared.settings.sampling.is_some()
+                && Wanted::read(message)
+                    .is_some_and(|wanted| !wanted.questions.is_empty() && wanted.questions.iter().all(answered))
+        }
+    }
 }
 
 /// The rest of a call whose first answer is `message`: questions, and the
@@ -122,7 +135,7 @@ async fn drive(
             if rounds > MAX_ROUNDS {
                 return Err(call.cannot("the server asks again and again"));
             }
-            let answers = ask(&call, &wanted, client).await?;
+            let answers = ask(&shared, &call, &wanted, client).await?;
             for (asked, (_, answer)) in wanted.questions.iter().zip(&answers) {
                 if let (Question::Url, Some(params)) = (asked.question, &asked.params) {
                     visited.insert(params.clone(), answer.clone());
@@ -134,7 +147,7 @@ async fn drive(
         call.deadline = Instant::now() + shared.settings.timeout;
         let Attempted { first, mut sent } = shared.attempt_at_last(&call).await?;
         let mut relay = match first {
-            First::Response { message: response, .. } if goes_on(&call.request, &response) => {
+            First::Response { message: response, .. } if goes_on(&shared, &call.request, &response) => {
                 sent.answered();
                 message = response;
                 continue;
@@ -150,7 +163,7 @@ async fn drive(
                 Event::Notice(notice) => {
                     client.send(Ok(notice)).await.map_err(|_| Rejection::Cancelled)?;
                 }
-                Event::Response(response) if goes_on(&relay.call.request, &response) => {
+                Event::Response(response) if goes_on(&shared, &relay.call.request, &response) => {
                     relay.sent.answered();
                     break response;
                 }
@@ -167,30 +180,30 @@ async fn drive(
 
 /// Puts the questions to the client, all at the same time, and waits for its
 /// answers.
-pub(super) async fn ask(call: &Call, wanted: &Wanted, client: &Sender) -> Result<Vec<(String, Value)>, Rejection> {
-    let session = call.request.session.as_ref().ok_or(Rejection::Internal)?;
-    let mut open: Vec<Ask> = Vec::with_capacity(wanted.questions.len());
+pub(super) async fn ask(
+    shared: &Arc<Shared>,
+    call: &Call,
+    wanted: &Wanted,
+    client: &Sender,
+) -> Result<Vec<(String, Value)>, Rejection> {
+    let mut answers: Vec<BoxFuture<'_, Result<(String, Value), Rejection>>> = Vec::new();
     for asked in &wanted.questions {
-        if !call.request.abilities.can(asked.question) {
-            return Err(call.cannot("the server asks for input this client cannot give"));
+        if let Some(model) = shared.answerer(asked.question, call.request.abilities) {
+            answers.push(Box::pin(async move {
+                let params = asked.params.as_deref().unwrap_or("{}");
+                let sampled = shared.sample(model, &call.request, params).await;
+                let made = sampled.map_err(|_| call.cannot("the model did not give what the server asked for"))?;
+                Ok((asked.key.clone(), made))
+            }));
+            continue;
         }
+        let session = call.request.session.as_ref().filter(|_| call.request.abilities.can(asked.question));
+        let session = session.ok_or_else(|| call.cannot("the server asks for input this client cannot give"))?;
         let ask = session.asks.ask().ok_or_else(|| call.cannot("the client is asked too much at a time"))?;
         client.send(Ok(asked.message(&ask.id))).await.map_err(|_| Rejection::Cancelled)?;
-        open.push(ask);
+        answers.push(Box::pin(async move { asked.answer(call, ask).await }));
     }
-    let replies = join_all(open.iter_mut().map(|ask| timeout(PATIENCE, &mut ask.reply))).await;
-    let mut answers = Vec::with_capacity(replies.len());
-    for (asked, reply) in wanted.questions.iter().zip(replies) {
-        let reply = reply.ok().and_then(Result::ok).ok_or_else(|| call.cannot("the client did not answer in time"))?;
-        let answer = match (reply.result().map(serde_json::from_str), asked.question) {
-            (Ok(Ok(answer)), _) => answer,
-            // There is an answer for who does not want to.
-            (_, Question::Form | Question::Url) => json!({"action": "cancel"}),
-            _ => return Err(call.cannot("the client did not give the input that the server asked for")),
-        };
-        answers.push((asked.key.clone(), answer));
-    }
-    Ok(answers)
+    join_all(answers).await.into_iter().collect()
 }
 
 /// What the request has besides, when it is made again: members for the
@@ -245,6 +258,19 @@ impl Asked {
         let method = method?;
         let question = Question::of(&method, params.as_deref())?;
         Some(Self { key, method, params, question })
+    }
+
+    /// What the client answers, by the server's key.
+    async fn answer(&self, call: &Call, mut ask: Ask) -> Result<(String, Value), Rejection> {
+        let reply = timeout(PATIENCE, &mut ask.reply).await.ok().and_then(Result::ok);
+        let reply = reply.ok_or_else(|| call.cannot("the client did not answer in time"))?;
+        let answer = match (reply.result().map(serde_json::from_str), self.question) {
+            (Ok(Ok(answer)), _) => answer,
+            // There is an answer for who does not want to.
+            (_, Question::Form | Question::Url) => json!({"action": "cancel"}),
+            _ => return Err(call.cannot("the client did not give the input that the server asked for")),
+        };
+        Ok((self.key.clone(), answer))
     }
 
     /// The request to the client; `id` is JSON. Clients with a handshake tell

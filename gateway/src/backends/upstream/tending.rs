@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use tokio::sync::broadcast::error::RecvError;
+use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use super::catalogs::listen_params;
 use super::handshake::stateless_meta;
+use super::link::Link;
 use super::links::SessionKey;
 use super::{Shared, asked, catalog};
-use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::mirror;
@@ -33,7 +33,7 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until it is aborted.
 pub(super) async fn tend(shared: Arc<Shared>) {
-    tokio::join!(keep_list(&shared), hear_events(&shared), hear_changes(&shared), sweep(&shared));
+    tokio::join!(keep_list(&shared), notice_losses(&shared), hear_changes(&shared), sweep(&shared));
 }
 
 /// Fetches the list until that succeeds, then again whenever it went stale.
@@ -67,24 +67,17 @@ async fn keep_list(shared: &Shared) {
     }
 }
 
-/// Events of transports whose connection carries them.
-async fn hear_events(shared: &Shared) {
-    let mut events = shared.transport.events();
-    loop {
-        match events.recv().await {
-            Ok(ServerEvent::ToolsChanged) => shared.catalogs.tools_changed(),
-            Ok(ServerEvent::Disconnected) | Err(RecvError::Lagged(_)) => {
-                shared.up(false);
-                shared.links.forget_all();
-                shared.catalogs.all_changed();
-            }
-            Err(RecvError::Closed) => return,
-        }
+/// What was agreed on ends with the connection it was agreed over.
+async fn notice_losses(shared: &Shared) {
+    let mut lost = shared.transport.lost();
+    while lost.changed().await.is_ok() {
+        shared.up(false);
+        shared.links.forget_all();
+        shared.catalogs.all_changed();
     }
 }
 
-/// Events that must be listened for: the GET stream of servers with a
-/// handshake, `subscriptions/listen` of stateless ones.
+/// Hears what the server says of its own accord.
 async fn hear_changes(shared: &Shared) {
     loop {
         let pause = match listen(shared).await {
@@ -108,15 +101,38 @@ async fn hear_changes(shared: &Shared) {
     }
 }
 
+/// Opens what a server speaks on of its own accord: the stream of one with a
+/// handshake, `subscriptions/listen` of a stateless one, and a pipe in any case.
 async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
-    let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await?;
-    if link.era == Era::Legacy {
-        let stream = shared.transport.listen(link.headers()).await;
-        if matches!(stream, Err(TransportError::SessionLost)) {
-            shared.links.forget(&SessionKey::Fresh, &link);
-        }
-        return stream;
+    // That a server cannot be agreed with says nothing about its stream.
+    let unknown = |error: TransportError| TransportError::Unreachable(error.cause());
+    let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await.map_err(unknown)?;
+    if link.era == Era::Modern && !shared.transport.is_pipe() {
+        return subscribe(shared, &link).await;
     }
+    let unaddressed = shared.transport.listen(link.headers()).await;
+    if matches!(unaddressed, Err(TransportError::SessionLost)) {
+        shared.links.forget(&SessionKey::Fresh, &link);
+    }
+    let unaddressed = unaddressed?;
+    if link.era == Era::Legacy {
+        return Ok(unaddressed);
+    }
+    match subscribe(shared, &link).await {
+        Ok(subscribed) => Ok(both(unaddressed, subscribed)),
+        // It offers none, or does not answer what it does not know.
+        Err(TransportError::Status(_) | TransportError::Garbage(_) | TransportError::TimedOut) => Ok(unaddressed),
+        Err(error) => Err(error),
+    }
+}
+
+/// Two streams as one, which ends with the first of them.
+fn both(one: Messages, other: Messages) -> Messages {
+    let ending = |messages: Messages| messages.map(Some).chain(stream::once(std::future::ready(None)));
+    Box::pin(stream::select(ending(one), ending(other)).scan((), |(), message| std::future::ready(message)))
+}
+
+async fn subscribe(shared: &Shared, link: &Link) -> Result<Messages, TransportError> {
     let id = shared.links.next_id();
     let mut params = listen_params();
     params["_meta"] = stateless_meta(Capabilities::NONE);
@@ -129,6 +145,7 @@ async fn listen(shared: &Shared) -> Result<Messages, TransportError> {
         connection: link.connection,
         headers,
         deadline: Instant::now() + FETCH_TIMEOUT,
+        takes_questions: false,
     };
     match shared.transport.request(outgoing).await? {
         Reply::Stream { messages, .. } => Ok(messages),

@@ -18,6 +18,7 @@ use super::Upstream;
 use crate::backends::Backend;
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
+use crate::backends::calls::NoCalls;
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
@@ -42,7 +43,15 @@ struct Fixture {
 impl Fixture {
     /// An upstream whose server says what `say` returns.
     fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
-        let script = Script::new(say);
+        Self::following(Script::new(say))
+    }
+
+    /// The same over a pipe.
+    fn over_pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Self {
+        Self::following(Script::pipe(say))
+    }
+
+    fn following(script: Arc<Script>) -> Self {
         let (upstream, metrics) = start(Arc::<Script>::clone(&script));
         Self { upstream, script, metrics }
     }
@@ -111,9 +120,10 @@ fn start(transport: Arc<dyn Transport>) -> (Arc<Upstream>, Arc<Metrics>) {
         timeout: TIMEOUT,
         retry: RetrySettings::default(),
         tools: ToolSelection::default(),
+        sampling: None,
     };
     let keys = Arc::new(KeyRing::new().unwrap());
-    (Upstream::start(settings, "__", transport, Arc::clone(&metrics), keys).unwrap(), metrics)
+    (Upstream::start(settings, "__", transport, Arc::clone(&metrics), keys, Arc::new(NoCalls)).unwrap(), metrics)
 }
 
 /// What a server of 2026-07-28 with one tool says.

@@ -16,6 +16,7 @@ use super::polling;
 use crate::backends::callee::Callee;
 use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
+use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::Members;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::splice::{Span, Splice};
@@ -41,9 +42,17 @@ const BRIDGED_INFO: &str = r#","io.modelcontextprotocol/clientInfo":"#;
 /// Who calls, where the client did not say who it is.
 const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// The message that calls `callee` at its upstream. `follow_up` is the server's
+/// The message that calls `callee` at its upstream, which is told that the
+/// client can be asked what `abilities` say. `follow_up` is the server's
 /// `requestState` where the client brings one, else members for `params`.
-pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, follow_up: Option<&str>) -> Bytes {
+pub(super) fn call(
+    request: &McpRequest,
+    abilities: Capabilities,
+    callee: &Callee,
+    link: &Link,
+    id: u64,
+    follow_up: Option<&str>,
+) -> Bytes {
     let mut digits = Vec::with_capacity(20);
     push_decimal(&mut digits, id);
     let id = digits.as_slice();
@@ -67,6 +76,17 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, 
     if let Some(token) = meta.progress_token {
         splice.replace(token, id);
     }
+    if request.era() == link.era
+        && link.era == Era::Modern
+        && abilities.can(Question::Sampling)
+        && !request.abilities.can(Question::Sampling)
+        && let Some(declared) = meta.client_capabilities
+    {
+        // The gateway answers in the client's place what it does not declare.
+        let is_empty = request.text(declared)[1..].trim_ascii_start() == "}";
+        let sampling: &[u8] = if is_empty { br#""sampling":{}"# } else { br#""sampling":{},"# };
+        splice.insert(declared.start() + 1, sampling);
+    }
     if request.era() != link.era {
         let cuts = meta.span.and_then(|span| {
             let cuts = Members::cut(request.text(span), |key| meta::STATELESS_KEYS.contains(&key));
@@ -74,7 +94,7 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, 
         });
         if link.era == Era::Modern {
             let keeps_members = cuts.as_ref().is_some_and(|(_, cuts)| cuts.keeps_members);
-            insertion = bridged_meta(request, link, keeps_members);
+            insertion = bridged_meta(request, abilities, link, keeps_members);
             match (meta.span, meta.malformed) {
                 (Some(span), _) => splice.insert(span.start() + 1, insertion.as_bytes()),
                 (None, Some(malformed)) => splice.replace(malformed, insertion.as_bytes()),
@@ -95,7 +115,7 @@ pub(super) fn call(request: &McpRequest, callee: &Callee, link: &Link, id: u64, 
 /// What is inserted so that a stateless server finds what it needs: members
 /// at the beginning of the `_meta` there is, a whole one in the place of what
 /// is none, or one before all other parameters.
-fn bridged_meta(request: &McpRequest, link: &Link, keeps_members: bool) -> String {
+fn bridged_meta(request: &McpRequest, abilities: Capabilities, link: &Link, keeps_members: bool) -> String {
     let client_info = request
         .session
         .as_ref()
@@ -108,7 +128,6 @@ fn bridged_meta(request: &McpRequest, link: &Link, keeps_members: bool) -> Strin
         (None, Some(_)) => ("{", "}"),
         (None, None) => (r#""_meta":{"#, "},"),
     };
-    let abilities = request.abilities;
     let knows_tasks = polling::can_wait(request) && link.offer.has_tasks();
     let abilities = if knows_tasks {
         let mut said = abilities.to_value();

@@ -19,7 +19,7 @@ use crate::config::written::Written;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(in crate::config) struct UpstreamFile {
-    /// Its MCP endpoint: http or https.
+    /// Its MCP endpoint: http or https, or ws or wss for WebSocket.
     pub(in crate::config) url: Option<Written<Url>>,
     /// The program to start, which speaks MCP over its standard input and output.
     #[schemars(length(min = 1))]
@@ -64,6 +64,17 @@ pub(in crate::config) struct UpstreamFile {
     /// over the names of its tools, without its prefix.
     #[serde(default)]
     pub(in crate::config) rate_limits: Vec<LimitEntry>,
+    /// Who answers when it asks for a message of a language model.
+    pub(in crate::config) sampling: Option<SamplingFile>,
+}
+
+/// `sampling`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::config) struct SamplingFile {
+    /// The model of this process that answers where the client cannot, within
+    /// what the caller may do with its tool.
+    pub(in crate::config) answer_with: String,
 }
 
 /// `builtin`
@@ -92,11 +103,14 @@ pub(in crate::config) enum TransportFile {
     /// A program.
     #[serde(rename = "stdio")]
     Stdio,
-    /// The transport of 2024-11-05. Not served yet.
+    /// HTTP+SSE, the transport of 2024-11-05.
     #[serde(rename = "sse")]
     Sse,
-    /// WebSocket. Not served yet.
+    /// WebSocket.
     #[serde(rename = "ws")]
+    Ws,
+    /// WebSocket.
+    #[serde(rename = "websocket")]
     WebSocket,
 }
 

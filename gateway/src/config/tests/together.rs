@@ -42,7 +42,7 @@ fn every_fault_of_one_entry_is_told() {
 upstreams:
   a b:
     url: 5
-    type: sse
+    type: stdio
     timeout: 0s
     headers:
       A B: {env: NOPE}

@@ -13,7 +13,7 @@ use super::headers::Accepts;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::envelope::Params;
 use crate::mcp::request::{Filter, McpRequest, Operation};
-use crate::mcp::session::Bearer;
+use crate::mcp::session::{Bearer, Session};
 use crate::mcp::version::Version;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -28,6 +28,15 @@ pub(super) struct Arrival {
     pub(super) record: Arc<CallRecord>,
     pub(super) deadline: Instant,
     pub(super) timeout: Duration,
+    pub(super) wire: Wire,
+}
+
+/// What a message came over.
+pub(super) enum Wire {
+    /// A request of its own, whose headers say of whom and how.
+    Http,
+    /// A connection on which a client has this session.
+    Connection(Option<Arc<Session>>),
 }
 
 // === impl Arrival ===
@@ -40,12 +49,49 @@ impl Arrival {
         let record = head.extensions.get::<Arc<CallRecord>>().cloned().ok_or(Rejection::Internal)?;
         let principal = record.principal.get().cloned().ok_or(Rejection::NoCredential)?;
         let deadline = Instant::now() + request_timeout;
-        Ok(Self { headers: head.headers, server, accepts, principal, record, deadline, timeout: request_timeout })
+        Ok(Self {
+            headers: head.headers,
+            server,
+            accepts,
+            principal,
+            record,
+            deadline,
+            timeout: request_timeout,
+            wire: Wire::Http,
+        })
     }
 
     /// Who asks, as far as sessions are concerned.
     pub(super) fn bearer(&self) -> Bearer<'_> {
         Bearer { principal: self.principal.name(), server: self.server.as_deref() }
+    }
+
+    /// The headers that repeat parts of a stateless request, where it has
+    /// headers at all.
+    pub(super) const fn mirrors(&self) -> Option<&HeaderMap> {
+        match self.wire {
+            Wire::Http => Some(&self.headers),
+            Wire::Connection(_) => None,
+        }
+    }
+
+    /// A message over a connection without HTTP.
+    pub(super) fn over_connection(
+        record: Arc<CallRecord>,
+        principal: Arc<Principal>,
+        session: Option<Arc<Session>>,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            server: None,
+            accepts: Accepts { json: true, stream: true },
+            principal,
+            record,
+            deadline: Instant::now() + timeout,
+            timeout,
+            wire: Wire::Connection(session),
+        }
     }
 
     /// A request that comes without a message.
@@ -66,7 +112,7 @@ impl Arrival {
             abilities: Capabilities::NONE,
             deadline: self.deadline,
             timeout: self.timeout,
-            mirrored: HeaderMap::new(),
+            mirrored: None,
             record: self.record,
             limits: Arc::default(),
             filter: Filter::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Wire};
 use super::headers::NamedVersion;
 use super::{Decoder, headers, stateless};
 use crate::backends::tool::full_name;
@@ -74,7 +74,7 @@ impl Decoder {
         };
         let (version, session) = match era {
             Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
-            Era::Modern => (stateless::check(&envelope, &arrival.headers)?, None),
+            Era::Modern => (stateless::check(&envelope, arrival.mirrors())?, None),
             Era::Legacy => self.legacy(&arrival, method, version)?,
         };
         let operation = self.operation(method, &envelope, era, &arrival, body);
@@ -83,8 +83,8 @@ impl Decoder {
             let _ = arrival.record.rpc_method.set(operation.method());
         })?;
         let mirrored = match era {
-            Era::Modern => stateless::mirrored_params(&arrival.headers),
-            Era::Legacy => http::HeaderMap::new(),
+            Era::Modern => arrival.mirrors().map(stateless::mirrored_params),
+            Era::Legacy => None,
         };
         let abilities = match (&session, envelope.params.meta.client_capabilities) {
             // Asked on the stream of the answer.
@@ -151,6 +151,10 @@ impl Decoder {
             return Ok((Version::NEWEST_LEGACY, None));
         }
         let version = version?;
+        if let Wire::Connection(session) = &arrival.wire {
+            let version = session.as_ref().map_or(Version::ASSUMED, |session| session.version);
+            return Ok((version, session.clone()));
+        }
         let Some(id) = headers::session_id(&arrival.headers)? else {
             return Ok((version.unwrap_or(Version::ASSUMED), None));
         };

@@ -20,8 +20,9 @@ pub(super) fn names_stateless(version: &NamedVersion) -> bool {
     matches!(version, Ok(Some(version)) if version.era() == Era::Modern)
 }
 
-/// Checks a request and says which revision it speaks.
-pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Version, Rejection> {
+/// Checks a request and says which revision it speaks. Without HTTP there are
+/// no headers that repeat anything.
+pub(super) fn check(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Result<Version, Rejection> {
     let meta = &envelope.params.meta;
     let Some(requested) = &meta.protocol_version else {
         return Err(Rejection::MalformedMeta {
@@ -35,12 +36,13 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Vers
     }
     // A header that contradicts the body is worse than a revision we lack,
     // and that is worse than no header.
-    if headers.contains_key(mirror::PROTOCOL_VERSION) {
+    if let Some(headers) = headers.filter(|headers| headers.contains_key(mirror::PROTOCOL_VERSION)) {
         equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
     }
     let version = Version::parse(requested)
         .filter(|version| version.era() == Era::Modern)
         .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.chars().take(64).collect() })?;
+    let Some(headers) = headers else { return Ok(version) };
     equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
     let method = envelope.method().unwrap_or_default();
     equal(headers, &mirror::METHOD, method)?;

@@ -1,11 +1,15 @@
 //! The transport against a server on a real socket that answers as it is told.
 
+mod resuming;
+
 use std::convert::Infallible;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use http::Request;
+use http::header::RETRY_AFTER;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -89,6 +93,7 @@ fn outgoing(headers: HeaderMap) -> Outgoing {
         connection: CONNECTION,
         headers,
         deadline: Instant::now() + SOON,
+        takes_questions: false,
     }
 }
 
@@ -195,6 +200,7 @@ async fn each_status_means_what_it_says() {
         (429, "text/plain", "", "Busy { retry_after: None }"),
         (500, "text/html", "<html>", "Status(500)"),
         (503, "text/plain", "", "Status(503)"),
+        (404, "application/json", r#"{"detail":"Not Found"}"#, "Status(404)"),
         (200, "text/html", "<html>", "Garbage(\"HTTP 200 without JSON or an event stream\")"),
         (202, "application/jsonp", "", "Garbage(\"HTTP 202 without JSON or an event stream\")"),
     ] {
@@ -211,6 +217,7 @@ async fn a_session_is_lost_where_the_server_does_not_know_it() {
         (404, "application/json", "{}"),
         (404, "text/html", ""),
         (400, "text/plain", "Bad Request: No valid session ID"),
+        (400, "application/json", r#"{"detail":"No valid session ID"}"#),
     ] {
         let server = Server::new(move |_| answer(status, content_type, body)).await;
         assert_eq!(server.ask_in_session().await.unwrap_err(), TransportError::SessionLost);

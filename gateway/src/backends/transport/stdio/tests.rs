@@ -2,11 +2,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex as StdMutex;
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use http::HeaderMap;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout};
 
+use super::super::{Outgoing, Reply, Transport};
 use super::*;
 use crate::secret::Secret;
 
@@ -39,6 +43,7 @@ fn outgoing(id: u64, connection: u64) -> Outgoing {
         connection,
         headers: HeaderMap::new(),
         deadline: Instant::now() + PATIENCE,
+        takes_questions: false,
     }
 }
 
@@ -54,8 +59,9 @@ fn answer(id: u64, said: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"said":"{said}"}}}}"#)
 }
 
-async fn event(events: &mut broadcast::Receiver<ServerEvent>) -> ServerEvent {
-    timeout(PATIENCE, events.recv()).await.expect("no event").unwrap()
+/// Waits until another connection was lost.
+async fn lost(losses: &mut watch::Receiver<u64>) {
+    timeout(PATIENCE, losses.changed()).await.expect("nothing was lost").unwrap();
 }
 
 /// Everything written to a FIFO until its last writer is gone. A thread of its
@@ -123,7 +129,7 @@ async fn progress_opens_a_stream_that_ends_with_the_response() {
 async fn a_child_that_exits_midway_fails_what_it_owes_and_says_so() {
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":2,"progress":1}}"#;
     let transport = transport(&format!("read -r line; read -r line; echo '{progress}'; read -r line; exit 3"));
-    let mut events = transport.events();
+    let mut losses = transport.lost();
     let connection = transport.connect().await.unwrap();
     let silent = tokio::spawn({
         let transport = Arc::clone(&transport);
@@ -138,7 +144,7 @@ async fn a_child_that_exits_midway_fails_what_it_owes_and_says_so() {
         "{messages:?}"
     );
     assert!(matches!(silent.await.unwrap(), Err(TransportError::Disconnected(_))));
-    assert_eq!(event(&mut events).await, ServerEvent::Disconnected);
+    lost(&mut losses).await;
     assert_eq!(transport.request(outgoing(4, connection)).await.unwrap_err(), TransportError::Reconnected);
 }
 
@@ -154,13 +160,16 @@ async fn a_child_that_failed_starts_again_after_the_pause_as_a_new_connection() 
     let retry = RetrySettings { initial: Duration::from_secs(600), max: Duration::from_secs(600), max_attempts: 5 };
     let script = r#"read -r line; answer "$(id_of "$line")" ok"#;
     let transport = StdioTransport::new("files".into(), shell(script), retry);
-    let mut events = transport.events();
+    let mut losses = transport.lost();
     ask(&transport, 1).await.unwrap();
-    assert_eq!(event(&mut events).await, ServerEvent::Disconnected);
+    lost(&mut losses).await;
 
     tokio::time::pause();
     let refused = transport.connect().await.unwrap_err();
-    assert!(matches!(&refused, TransportError::Unreachable(why) if why.contains("the next start is in ")), "{refused}");
+    assert!(
+        matches!(&refused, TransportError::Unreachable(why) if why.contains("the next attempt is in ")),
+        "{refused}"
+    );
     tokio::time::advance(retry.pause(1)).await;
     tokio::time::resume();
     assert_eq!(transport.connect().await, Ok(2));
@@ -179,7 +188,7 @@ async fn a_program_that_does_not_exist_is_unreachable_and_not_tried_all_the_time
     let first = message(transport.connect().await);
     assert!(first.contains("/nonexistent/server"), "{first}");
     let second = message(transport.connect().await);
-    assert!(second.contains("the next start is in 1.0s"), "{second}");
+    assert!(second.contains("the next attempt is in 1.0s"), "{second}");
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(message(transport.connect().await), first);
 }
@@ -295,7 +304,6 @@ async fn closing_lets_a_well_behaved_child_finish() {
     ask(&transport, 1).await.unwrap();
     transport.close().await;
     assert!(mark.exists());
-    assert!(transport.state().connection.as_ref().unwrap().end().is_some());
 }
 
 #[tokio::test]
@@ -316,9 +324,9 @@ async fn what_a_child_writes_to_its_standard_error_is_logged_with_its_name() {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let transport = transport("echo 'cannot open the database' >&2; exit 1");
-    let mut events = transport.events();
+    let mut losses = transport.lost();
     transport.connect().await.unwrap();
-    assert_eq!(event(&mut events).await, ServerEvent::Disconnected);
+    lost(&mut losses).await;
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("cannot open the database") && logged.contains("upstream=files"), "{logged}");
 }

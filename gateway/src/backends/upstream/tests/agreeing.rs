@@ -55,6 +55,49 @@ async fn what_is_no_evidence_is_not_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_the_handshake_as_old_ones_do_is_tried_the_older_way() {
+    let refusals: [fn() -> Say; 5] = [
+        || Say::Fail(TransportError::Status(400)),
+        || Say::Fail(TransportError::Status(404)),
+        || Say::Fail(TransportError::Status(405)),
+        || Say::Refusal(404, -32601),
+        || Say::Refusal(400, -32000),
+    ];
+    for refusal in refusals {
+        let script = Script::with_older_way(move |heard| match (heard.method.as_str(), heard.nth) {
+            ("server/discover", _) => Say::Fail(TransportError::Status(405)),
+            ("initialize", 0) => refusal(),
+            _ => legacy(heard),
+        });
+        let fixture = Fixture::following(script);
+        settle().await;
+        assert_eq!(fixture.script.heard("initialize").len(), 2);
+        assert_eq!(fixture.script.heard("tools/list").len(), 1);
+    }
+    // What is no evidence of an old server, or has no older way, is left.
+    for status in [401, 500] {
+        let script = Script::with_older_way(move |heard| match heard.method.as_str() {
+            "server/discover" => Say::Fail(TransportError::Status(405)),
+            _ => Say::Fail(TransportError::Status(status)),
+        });
+        let fixture = Fixture::following(script);
+        settle().await;
+        let probes = fixture.script.heard("server/discover").len();
+        assert_eq!(fixture.script.heard("initialize").len(), probes, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_known_to_want_a_handshake_is_not_probed() {
+    let script = Script::with_older_way(legacy);
+    assert!(crate::backends::transport::Transport::fall_back(script.as_ref()));
+    let fixture = Fixture::following(script);
+    settle().await;
+    assert!(fixture.script.heard("server/discover").is_empty());
+    assert_eq!(fixture.script.heard("initialize").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_revision_with_a_handshake_is_agreed_to() {
     for (version, agreed) in [("2024-11-05", true), ("2025-03-26", true), ("2026-07-28", false), ("soon", false)] {
         let fixture = Fixture::new(move |heard| match heard.method.as_str() {

@@ -1,7 +1,9 @@
 //! The list of tools: kept, refreshed, and fetched again by itself.
 
 use super::*;
-use crate::backends::transport::{ServerEvent, TransportError};
+use crate::backends::transport::TransportError;
+
+const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
 async fn names(fixture: &Fixture) -> Vec<String> {
     let list = fixture.upstream.tools(Capabilities::NONE, Instant::now() + Duration::from_secs(3)).await.unwrap();
@@ -59,7 +61,6 @@ async fn an_unknown_tool_fetches_the_list_at_most_every_few_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_is_heard_on_every_kind_of_stream() {
-    const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
     let by_get = Fixture::new(|heard| match (heard.method.as_str(), heard.nth) {
         ("GET", 0) => Say::Stream(vec![CHANGED.to_owned()]),
         _ => legacy(heard),
@@ -68,10 +69,17 @@ async fn a_change_is_heard_on_every_kind_of_stream() {
         "subscriptions/listen" => Say::Stream(vec![CHANGED.to_owned()]),
         _ => modern(heard),
     });
-    let by_event = Fixture::new(legacy);
-    settle().await;
-    by_event.script.event(ServerEvent::ToolsChanged);
-    for fixture in [by_get, by_listening, by_event] {
+    // A stateless server on a pipe may say so without being asked.
+    let by_pipe = Fixture::over_pipe(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => modern(heard),
+    });
+    let by_both = Fixture::over_pipe(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(Vec::new()),
+        "subscriptions/listen" => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => modern(heard),
+    });
+    for fixture in [by_get, by_listening, by_pipe, by_both] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(fixture.script.heard("tools/list").len(), 2);
     }
@@ -79,12 +87,10 @@ async fn a_change_is_heard_on_every_kind_of_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_changes_does_not_become_a_burst_of_fetches() {
-    let fixture = Fixture::new(legacy);
-    settle().await;
-    for _ in 0..100 {
-        fixture.script.event(ServerEvent::ToolsChanged);
-        settle().await;
-    }
+    let fixture = Fixture::new(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(vec![CHANGED.to_owned(); 100]),
+        _ => legacy(heard),
+    });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(fixture.script.heard("tools/list").len() <= 4);
 }
@@ -100,6 +106,52 @@ async fn a_stream_of_changes_whose_session_is_gone_is_opened_in_a_new_one() {
     let streams = fixture.script.heard("GET");
     assert_eq!(streams.len(), 2);
     assert_ne!(streams[0].session(), streams[1].session());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_could_not_be_agreed_with_is_soon_listened_to() {
+    let fixture = Fixture::new(|heard| match (heard.method.as_str(), heard.nth) {
+        ("server/discover", 0..4) => Say::Fail(TransportError::Status(502)),
+        ("GET", _) => Say::Stream(vec![CHANGED.to_owned()]),
+        _ => legacy(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(fixture.script.heard("GET").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_is_heard_though_its_server_ignores_what_it_does_not_know() {
+    let fixture = Fixture::over_pipe(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(vec![CHANGED.to_owned()]),
+        "subscriptions/listen" => Say::Hang,
+        _ => modern(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(32)).await;
+    assert_eq!(fixture.script.heard("tools/list").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_agreed_on_ends_with_its_connection() {
+    let fixture = Fixture::over_pipe(legacy);
+    settle().await;
+    assert_eq!((fixture.script.heard("initialize").len(), fixture.script.heard("tools/list").len()), (1, 1));
+    fixture.script.lose();
+    settle().await;
+    assert!(fixture.upstream.shared.links.known().is_none());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((fixture.script.heard("initialize").len(), fixture.script.heard("tools/list").len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_streams_of_a_stateless_pipe_are_opened_again_when_one_ends() {
+    let fixture = Fixture::over_pipe(|heard| match heard.method.as_str() {
+        "GET" => Say::Stream(Vec::new()),
+        "subscriptions/listen" => Say::Broken(Vec::new()),
+        _ => modern(heard),
+    });
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(fixture.script.heard("GET").len(), 3);
+    assert_eq!(fixture.script.heard("subscriptions/listen").len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ async fn what_is_not_the_clients_business_is_not_handed_on() {
         r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1,"progressToken":"another"}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
-        r#"{"jsonrpc":"2.0","id":0,"method":"sampling/createMessage","params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":0,"method":"sampling/unheard","params":{}}"#,
         r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#,
         RESULT,
     ]);
@@ -69,6 +69,20 @@ async fn what_is_not_the_clients_business_is_not_handed_on() {
     assert_eq!(answers[1], r#"{"jsonrpc":"2.0","id":"p","result":{}}"#);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(fixture.script.heard("tools/list").len(), 2, "a changed list is fetched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateless_client_that_cannot_be_asked_is_told_what_is_missing() {
+    let fixture = streaming(&[r#"{"jsonrpc":"2.0","id":0,"method":"sampling/createMessage","params":{}}"#, RESULT]);
+    let refused = fixture.call(with_token(Version::MODERN, "1")).await.unwrap_err();
+    assert_eq!(refused, Rejection::MissingCapability { required: serde_json::json!({"sampling": {}}) });
+    // One with a handshake told the server what it can be asked: it goes on.
+    let heard = fixture.hear(with_token(Version::NEWEST_LEGACY, "1")).await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    settle().await;
+    let answers = fixture.script.heard("response");
+    assert_eq!(answers.len(), 2);
+    assert!(answers.iter().all(|answer| answer.body.contains(r#""id":0,"error":{"code":-32601"#)), "{answers:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
-use crate::backends::transport::{Messages, Outgoing, Reply, ServerEvent, Transport, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::mcp::mirror;
 
 /// What the server heard.
@@ -41,7 +41,10 @@ type Scripted = Box<dyn Fn(&Heard) -> Say + Send + Sync>;
 pub(super) struct Script {
     say: Scripted,
     heard: Mutex<Vec<Heard>>,
-    events: broadcast::Sender<ServerEvent>,
+    lost: watch::Sender<u64>,
+    is_pipe: bool,
+    /// Whether the older way was taken; `None` where there is none.
+    fell_back: Mutex<Option<bool>>,
 }
 
 impl Heard {
@@ -62,8 +65,27 @@ impl Say {
 
 impl Script {
     pub(super) fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        let (events, _) = broadcast::channel(8);
-        Arc::new(Self { say: Box::new(say), heard: Mutex::default(), events })
+        Arc::new(Self::over(say, false, None))
+    }
+
+    /// A script whose messages share one pipe.
+    pub(super) fn pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self::over(say, true, None))
+    }
+
+    /// A script with an older way to the server.
+    pub(super) fn with_older_way(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self::over(say, false, Some(false)))
+    }
+
+    fn over(say: impl Fn(&Heard) -> Say + Send + Sync + 'static, is_pipe: bool, fell_back: Option<bool>) -> Self {
+        Self {
+            say: Box::new(say),
+            heard: Mutex::default(),
+            lost: watch::Sender::new(0),
+            is_pipe,
+            fell_back: Mutex::new(fell_back),
+        }
     }
 
     /// Everything heard of a method.
@@ -71,8 +93,9 @@ impl Script {
         self.heard.lock().unwrap().iter().filter(|heard| heard.method == method).cloned().collect()
     }
 
-    pub(super) fn event(&self, event: ServerEvent) {
-        let _ = self.events.send(event);
+    /// Loses the connection.
+    pub(super) fn lose(&self) {
+        self.lost.send_modify(|lost| *lost += 1);
     }
 
     fn hear(&self, method: &str, body: &[u8], headers: HeaderMap) -> Heard {
@@ -149,8 +172,21 @@ impl Transport for Script {
         .boxed()
     }
 
-    fn events(&self) -> broadcast::Receiver<ServerEvent> {
-        self.events.subscribe()
+    fn is_pipe(&self) -> bool {
+        self.is_pipe
+    }
+
+    fn has_handshake(&self) -> bool {
+        *self.fell_back.lock().unwrap() == Some(true)
+    }
+
+    fn fall_back(&self) -> bool {
+        let mut fell_back = self.fell_back.lock().unwrap();
+        fell_back.as_mut().is_some_and(|fell_back| !std::mem::replace(fell_back, true))
+    }
+
+    fn lost(&self) -> watch::Receiver<u64> {
+        self.lost.subscribe()
     }
 
     fn listen(&self, headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {

@@ -20,7 +20,7 @@ fn callee(definition: &str) -> Callee {
 }
 
 fn sent(client: Version, server: Era, body: &str) -> String {
-    let sent = call(&request(client, body), &callee(r#"{"name":"find"}"#), &link(server), 42, None);
+    let sent = call(&request(client, body), Capabilities::NONE, &callee(r#"{"name":"find"}"#), &link(server), 42, None);
     String::from_utf8(sent.to_vec()).unwrap()
 }
 
@@ -71,7 +71,7 @@ fn a_stateless_server_gets_the_meta_it_needs_once() {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"n"{meta}}}}}"#);
         let mut request = request(LEGACY, &body);
         request.session = Some(session(Some(r#"{"name":"c"}"#)));
-        let sent = call(&request, &callee(r#"{"name":"find"}"#), &link(Era::Modern), 42, None);
+        let sent = call(&request, Capabilities::NONE, &callee(r#"{"name":"find"}"#), &link(Era::Modern), 42, None);
         let sent = String::from_utf8(sent.to_vec()).unwrap();
         let value: Value = serde_json::from_str(&sent).unwrap();
         let got = &value["params"]["_meta"];
@@ -164,7 +164,7 @@ fn a_resource_is_read_by_the_uri_it_has_at_its_server() {
     let uri = crate::backends::uri::of_all(&"crm+a:b".into());
     let request = *crate::mcp::test_request::request(Operation::ReadResource(uri), body);
     let callee = Callee::Resource("a:b".into());
-    let sent = call(&request, &callee, &link(Era::Legacy), 42, None);
+    let sent = call(&request, Capabilities::NONE, &callee, &link(Era::Legacy), 42, None);
     assert_eq!(sent, r#"{"jsonrpc":"2.0","id":42,"method":"resources/read","params":{"x":1.0, "uri" : "a:b"}}"#);
     let headers = super::headers(&request, &callee, &link(Era::Modern), None);
     assert_eq!(headers["mcp-method"], "resources/read");
@@ -177,7 +177,7 @@ fn a_completion_names_no_header_and_only_its_reference_changes() {
     let operation = Operation::CompletePrompt { prompt: "crm__p".into() };
     let request = *crate::mcp::test_request::request(operation, body);
     let callee = Callee::Prompt("p".into());
-    let sent = call(&request, &callee, &link(Era::Legacy), 42, None);
+    let sent = call(&request, Capabilities::NONE, &callee, &link(Era::Legacy), 42, None);
     let expected = body.replacen("crm__p", "p", 1).replace("\"id\":1", "\"id\":42");
     assert_eq!(sent, expected.as_str());
     assert!(!super::headers(&request, &callee, &link(Era::Modern), None).contains_key("mcp-name"));

@@ -1,4 +1,4 @@
-//! When a child that failed may be started again.
+//! When a connection that failed may be made again.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::backends::settings::RetrySettings;
 
-/// A child that ran this long and answered something was no failed start.
+/// A connection that held this long, and answered something, was no failed attempt.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// No pause is longer, whatever the settings say, so that adding it to a clock cannot overflow.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,7 +33,7 @@ impl Backoff {
         Self { retry, failures: 0, last: None }
     }
 
-    /// Notes that a child ended, or did not start, at `at`.
+    /// Notes that a connection ended, or was not made, at `at`.
     pub(super) fn failed(&mut self, at: Instant, lifetime: Duration, answered: bool, cause: String) {
         if answered && lifetime >= STABLE_AFTER {
             self.failures = 0;
@@ -42,11 +42,11 @@ impl Backoff {
         self.last = Some(Failure { pause_ends: at + self.retry.pause(self.failures).min(MAX_PAUSE), cause });
     }
 
-    /// Why a start must wait, and how long still; `None` when it may go on.
+    /// Why an attempt must wait, and how long still; `None` when it may go on.
     pub(super) fn obstacle(&self, now: Instant) -> Option<String> {
         let failure = self.last.as_ref()?;
         let remaining = failure.pause_ends.saturating_duration_since(now);
-        (!remaining.is_zero()).then(|| format!("{}; the next start is in {remaining:.1?}", failure.cause))
+        (!remaining.is_zero()).then(|| format!("{}; the next attempt is in {remaining:.1?}", failure.cause))
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
         let mut backoff = Backoff::new(RetrySettings::default());
         assert_eq!(backoff.obstacle(start), None);
         fail(&mut backoff, start, Duration::ZERO, false);
-        assert_eq!(backoff.obstacle(start).as_deref(), Some("it exited; the next start is in 1.0s"));
+        assert_eq!(backoff.obstacle(start).as_deref(), Some("it exited; the next attempt is in 1.0s"));
         assert_eq!(backoff.obstacle(start + SECOND), None);
         fail(&mut backoff, start + SECOND, Duration::ZERO, false);
         assert!(backoff.obstacle(start + SECOND * 2).is_some());

@@ -1,8 +1,12 @@
-//! The requests that a child still owes an answer.
+//! The requests that a server still owes an answer.
 //!
 //! Each has a bounded inbox of its own, so that a slow caller holds up nobody
 //! else: what no longer fits is progress and may be lost. One place in every
 //! inbox is kept for the end, the response or the failure, which never is.
+//!
+//! A question of the server names no request. It is laid before the one whose
+//! client can be asked, where there is exactly one: no client is asked what
+//! another's call is about. What cannot be laid before anybody is refused.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,7 +17,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::super::TransportError;
+use super::super::{Messages, TransportError};
+use super::answers::{Answers, METHOD_NOT_FOUND, NO_ROOM};
+use super::listening::MAX_QUESTION_BYTES;
 
 /// Notifications held for a caller that does not take them.
 const MAX_WAITING_NOTIFICATIONS: usize = 31;
@@ -27,6 +33,13 @@ const MAX_PENDING: usize = 4096;
 pub(super) enum Delivery {
     /// A notification about it.
     Notification(Bytes),
+    /// A question that its client is to be asked.
+    Question {
+        /// The id, as it was written.
+        id: Box<str>,
+        /// The whole request.
+        message: Bytes,
+    },
     /// Its response.
     Response(Bytes),
     /// There will be no response.
@@ -34,15 +47,22 @@ pub(super) enum Delivery {
 }
 
 /// The table of requests by id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
+    answers: Answers,
     table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     closed: bool,
-    inboxes: HashMap<u64, mpsc::Sender<Delivery>>,
+    inboxes: HashMap<u64, Inbox>,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    deliveries: mpsc::Sender<Delivery>,
+    takes_questions: bool,
 }
 
 /// A request's place in the table; dropping it abandons the request.
@@ -62,14 +82,19 @@ struct Answer {
 // === impl Pending ===
 
 impl Pending {
-    /// Makes place for a request.
+    pub(super) fn new(answers: Answers) -> Arc<Self> {
+        Arc::new(Self { answers, table: Mutex::default() })
+    }
+
+    /// Makes place for a request; `takes_questions` says whether its client
+    /// can be asked something.
     ///
     /// # Errors
     ///
     /// [`TransportError::Reconnected`] when the connection has ended,
     /// [`TransportError::Busy`] when too many wait, and
     /// [`TransportError::Unreachable`] when the id is in use; it is not to be sent then.
-    pub(super) fn register(self: &Arc<Self>, id: u64) -> Result<Ticket, TransportError> {
+    pub(super) fn register(self: &Arc<Self>, id: u64, takes_questions: bool) -> Result<Ticket, TransportError> {
         let mut table = self.table();
         if table.closed {
             return Err(TransportError::Reconnected);
@@ -80,8 +105,8 @@ impl Pending {
         if table.inboxes.contains_key(&id) {
             return Err(TransportError::Unreachable("the request's id is in use".to_owned()));
         }
-        let (sender, inbox) = mpsc::channel(MAX_WAITING_NOTIFICATIONS + 1);
-        table.inboxes.insert(id, sender);
+        let (deliveries, inbox) = mpsc::channel(MAX_WAITING_NOTIFICATIONS + 1);
+        table.inboxes.insert(id, Inbox { deliveries, takes_questions });
         Ok(Ticket { pending: Arc::clone(self), id, inbox })
     }
 
@@ -96,15 +121,28 @@ impl Pending {
             return false;
         }
         let table = self.table();
-        let Some(inbox) = table.inboxes.get(&id) else { return false };
-        // The last place is the response's.
-        inbox.capacity() > 1 && inbox.try_send(Delivery::Notification(message)).is_ok()
+        table.inboxes.get(&id).is_some_and(|inbox| inbox.has_taken(Delivery::Notification(message)))
+    }
+
+    /// Lays a question before the one request that takes questions, or refuses
+    /// it for lack of room; false where there is no such request, or several.
+    pub(super) fn question(&self, id: &str, message: &Bytes) -> bool {
+        let table = self.table();
+        let mut taking = table.inboxes.values().filter(|inbox| inbox.takes_questions);
+        let (Some(inbox), None) = (taking.next(), taking.next()) else { return false };
+        let fits = message.len() <= MAX_QUESTION_BYTES
+            && inbox.has_taken(Delivery::Question { id: id.into(), message: message.clone() });
+        drop(table);
+        if !fits {
+            self.answers.refuse(id, NO_ROOM);
+        }
+        true
     }
 
     /// Hands a response to its request; false where nobody waits for it.
     pub(super) fn respond(&self, id: u64, message: Bytes) -> bool {
         let inbox = self.table().inboxes.remove(&id);
-        inbox.is_some_and(|inbox| inbox.try_send(Delivery::Response(message)).is_ok())
+        inbox.is_some_and(|inbox| inbox.deliveries.try_send(Delivery::Response(message)).is_ok())
     }
 
     /// Ends all requests with `error` and takes no more.
@@ -116,12 +154,21 @@ impl Pending {
         };
         for inbox in inboxes.into_values() {
             // Full is impossible, and a caller that has gone needs no answer.
-            let _ = inbox.try_send(Delivery::Failure(error.clone()));
+            let _ = inbox.deliveries.try_send(Delivery::Failure(error.clone()));
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    /// Takes something that is not the end, unless only the last place is left.
+    fn has_taken(&self, delivery: Delivery) -> bool {
+        self.deliveries.capacity() > 1 && self.deliveries.try_send(delivery).is_ok()
     }
 }
 
@@ -133,8 +180,8 @@ impl Ticket {
         self.inbox.recv().await.unwrap_or_else(lost)
     }
 
-    /// The rest as a stream that opens with a notification that has arrived.
-    pub(super) fn into_messages(self, first: Bytes) -> super::super::Messages {
+    /// The rest as a stream that opens with a message that has arrived.
+    pub(super) fn into_messages(self, first: Bytes) -> Messages {
         Box::pin(Answer { ticket: Some(self), first: Some(first) })
     }
 }
@@ -142,6 +189,12 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.pending.table().inboxes.remove(&self.id);
+        // Its server waits for an answer, which nobody will give now.
+        while let Ok(delivery) = self.inbox.try_recv() {
+            if let Delivery::Question { id, .. } = delivery {
+                self.pending.answers.refuse(&id, METHOD_NOT_FOUND);
+            }
+        }
     }
 }
 
@@ -160,7 +213,7 @@ impl Stream for Answer {
             Poll::Ready(delivery) => delivery.unwrap_or_else(lost),
         };
         Poll::Ready(Some(match delivery {
-            Delivery::Notification(message) => Ok(message),
+            Delivery::Notification(message) | Delivery::Question { message, .. } => Ok(message),
             Delivery::Response(message) => {
                 self.ticket = None;
                 Ok(message)
@@ -178,68 +231,4 @@ fn lost() -> Delivery {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::StreamExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_slow_caller_loses_progress_but_never_the_response() {
-        let pending = Arc::new(Pending::default());
-        let ticket = pending.register(1).unwrap();
-        let kept = (0..100).filter(|_| pending.notify(1, Bytes::from_static(b"progress"))).count();
-        assert_eq!(kept, MAX_WAITING_NOTIFICATIONS);
-        assert!(pending.respond(1, Bytes::from_static(b"response")));
-
-        let messages: Vec<_> = ticket.into_messages(Bytes::from_static(b"first")).collect().await;
-        assert_eq!(messages.len(), 1 + MAX_WAITING_NOTIFICATIONS + 1);
-        assert_eq!(messages[0], Ok(Bytes::from_static(b"first")));
-        assert_eq!(messages.last(), Some(&Ok(Bytes::from_static(b"response"))));
-    }
-
-    #[tokio::test]
-    async fn a_failure_ends_the_stream_even_when_the_inbox_is_full() {
-        let pending = Arc::new(Pending::default());
-        let ticket = pending.register(1).unwrap();
-        while pending.notify(1, Bytes::from_static(b"progress")) {}
-        let broken = TransportError::Disconnected("gone".to_owned());
-        pending.fail_all(&broken);
-
-        let messages: Vec<_> = ticket.into_messages(Bytes::new()).collect().await;
-        assert_eq!(messages.last(), Some(&Err(broken)));
-        assert_eq!(pending.register(2).unwrap_err(), TransportError::Reconnected);
-    }
-
-    #[test]
-    fn an_abandoned_request_leaves_the_table_and_its_late_response_is_dropped() {
-        let pending = Arc::new(Pending::default());
-        drop(pending.register(1).unwrap());
-        assert!(!pending.contains(1));
-        assert!(!pending.respond(1, Bytes::new()));
-    }
-
-    #[test]
-    fn an_id_in_use_is_refused_and_its_owner_keeps_it() {
-        let pending = Arc::new(Pending::default());
-        let _owner = pending.register(1).unwrap();
-        assert!(pending.register(1).unwrap_err().surely_not_processed());
-        assert!(pending.respond(1, Bytes::new()));
-    }
-
-    #[test]
-    fn an_oversized_notification_is_dropped() {
-        let pending = Arc::new(Pending::default());
-        let _ticket = pending.register(1).unwrap();
-        assert!(!pending.notify(1, Bytes::from(vec![b' '; MAX_NOTIFICATION_BYTES + 1])));
-        assert!(pending.notify(1, Bytes::from(vec![b' '; MAX_NOTIFICATION_BYTES])));
-    }
-
-    #[test]
-    fn the_table_is_bounded() {
-        let pending = Arc::new(Pending::default());
-        let tickets: Vec<_> = (0..MAX_PENDING as u64).map(|id| pending.register(id).unwrap()).collect();
-        assert_eq!(pending.register(u64::MAX).unwrap_err(), TransportError::Busy { retry_after: None });
-        drop(tickets);
-        assert!(pending.register(u64::MAX).is_ok());
-    }
-}
+mod tests;

@@ -1,0 +1,174 @@
+//! The messages of an event stream, which is taken up again where it breaks
+//! off (MCP 2025-11-25, "Resumability and Redelivery").
+//!
+//! A server may close a stream before the response and have its client come
+//! back for the rest, so that a long call holds no connection. Only a stream
+//! whose events have ids can be taken up again; what is asked for is what came
+//! after the last of them, so nothing is delivered twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::time::sleep;
+
+use super::super::way::{ContentType, EVENT_STREAM, Way, cause, content_type, refusal};
+use super::super::{Messages, TransportError};
+use crate::body::Body;
+use crate::http_client::Answer;
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::{mirror, sse};
+
+/// `Last-Event-ID` (WHATWG HTML, "Server-sent events").
+const LAST_EVENT_ID: http::HeaderName = http::HeaderName::from_static("last-event-id");
+/// The pause before a stream is taken up again, where the server asks for none.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
+/// A server may not ask for more.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How often in a row a stream is taken up again without a message.
+const MAX_RESUMPTIONS: u32 = 64;
+/// How often in a row that may fail.
+const MAX_FAILURES: u32 = 3;
+
+/// What a stream is part of, and how it is taken up again.
+pub(super) struct Origin {
+    pub(super) way: Arc<Way>,
+    /// `MCP-Protocol-Version` of the request.
+    pub(super) version: Option<HeaderValue>,
+    /// The session that the request was part of, or that its answer opened.
+    pub(super) session: Option<HeaderValue>,
+    /// Whether the stream belongs to a request, so that it ends with a response.
+    pub(super) answers: bool,
+}
+
+/// An event stream being read.
+struct Events {
+    origin: Origin,
+    body: Answer,
+    decoder: sse::Decoder,
+    /// The last message, where the stream could be taken up again after it.
+    last: Option<Bytes>,
+    /// How often it was taken up again since then.
+    resumptions: u32,
+    ended: bool,
+}
+
+/// The messages of an event stream. Its end is an error: what closes a stream
+/// is the response, which the reader has then seen.
+pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
+    let events = Events { origin, body, decoder: sse::Decoder::default(), last: None, resumptions: 0, ended: false };
+    Box::pin(futures_util::stream::unfold(events, |mut events| async {
+        if events.ended {
+            return None;
+        }
+        let message = events.next().await;
+        events.ended = message.is_err();
+        Some((message, events))
+    }))
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// A request with these headers.
+    pub(super) fn of(way: &Arc<Way>, headers: &HeaderMap, answers: bool) -> Self {
+        Self {
+            way: Arc::clone(way),
+            version: headers.get(mirror::PROTOCOL_VERSION).cloned(),
+            session: headers.get(mirror::SESSION_ID).cloned(),
+            answers,
+        }
+    }
+
+    /// Opens the stream after the event of this id.
+    async fn reopen(&self, after: HeaderValue) -> Result<Answer, TransportError> {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(header::ACCEPT, EVENT_STREAM);
+        headers.insert(LAST_EVENT_ID, after);
+        let Self { way, version, session, .. } = self;
+        for (name, value) in [(mirror::PROTOCOL_VERSION, version), (mirror::SESSION_ID, session)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+        let response = way.send_briefly(Method::GET, headers, Body::empty()).await?;
+        match (response.status(), content_type(response.headers())) {
+            (StatusCode::OK, ContentType::EventStream) => Ok(response.into_body()),
+            (status, _) => Err(refusal(status, response.headers(), false)),
+        }
+    }
+}
+
+// === impl Events ===
+
+impl Events {
+    async fn next(&mut self) -> Result<Bytes, TransportError> {
+        loop {
+            if let Some(message) = self.decoder.next_event() {
+                self.resumptions = 0;
+                self.last = self.decoder.last_id().is_some().then(|| message.clone());
+                return Ok(message);
+            }
+            let end = match self.body.frame().await {
+                None => "the stream ended before the response".to_owned(),
+                Some(Err(error)) => cause(&error),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.decoder.push(&data).map_err(|error| TransportError::Garbage(error.to_string()))?;
+                    }
+                    continue;
+                }
+            };
+            // Streams of which nobody can say where they broke off are most.
+            if self.decoder.last_id().is_none() {
+                return Err(TransportError::Disconnected(end));
+            }
+            // Large, and seldom needed.
+            Box::pin(self.resume(end)).await?;
+        }
+    }
+
+    /// Opens the stream again, unless that cannot be or the response was all
+    /// there was to come; `end` says how it broke off.
+    async fn resume(&mut self, end: String) -> Result<(), TransportError> {
+        let mut failures = 0;
+        while let Some(after) = self.resumable() {
+            if self.resumptions >= MAX_RESUMPTIONS || failures >= MAX_FAILURES {
+                break;
+            }
+            self.resumptions += 1;
+            sleep(pause(self.decoder.retry())).await;
+            match self.origin.reopen(after).await {
+                Ok(body) => {
+                    self.body = body;
+                    self.decoder = std::mem::take(&mut self.decoder).resumed();
+                    return Ok(());
+                }
+                // It may be back in a moment.
+                Err(TransportError::Unreachable(_) | TransportError::Disconnected(_) | TransportError::TimedOut)
+                | Err(TransportError::Busy { .. }) => failures += 1,
+                Err(error) => return Err(TransportError::Disconnected(format!("{end}; taking it up again: {error}"))),
+            }
+        }
+        Err(TransportError::Disconnected(end))
+    }
+
+    /// Where the stream goes on, if it does.
+    fn resumable(&self) -> Option<HeaderValue> {
+        let after = HeaderValue::from_bytes(self.decoder.last_id()?).ok()?;
+        let answered = self.origin.answers && self.last.as_ref().is_some_and(is_response);
+        (!answered).then_some(after)
+    }
+}
+
+/// How long to wait where the server asked for this.
+pub(super) fn pause(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE)
+}
+
+fn is_response(message: &Bytes) -> bool {
+    let scanned = UpstreamMessage::scan(message.clone());
+    scanned.is_ok_and(|message| matches!(message.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. }))
+}

@@ -1,0 +1,205 @@
+//! A client that has a connection of its own over which messages go both
+//! ways, without HTTP: each message from it is one request to the MCP half of
+//! the stack, and whatever answers it goes back over the connection.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::HeaderValue;
+use portcullis_policies::Principal;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tower_service::Service;
+
+use super::arrival::Arrival;
+use super::message::{Decoded, Refused};
+use super::{DecodeLayer, Decoder, carry};
+use crate::backends::answer::Answer;
+use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::session::{Bearer, Session};
+use crate::middleware::respond;
+use crate::record::CallRecord;
+use crate::rejection::Rejection;
+use crate::running::Running;
+
+/// Requests of one connection that run at a time; the next one waits to be
+/// read.
+const MAX_RUNNING: usize = 64;
+
+/// The MCP half of a stack, as connections use it.
+#[derive(Clone, Debug)]
+pub struct Messages<S> {
+    decoder: Arc<Decoder>,
+    calls: S,
+    running: Arc<Running>,
+    max_running: usize,
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    principal: Arc<Principal>,
+    client_ip: Option<IpAddr>,
+    /// What a client with a handshake agreed on.
+    session: ArcSwapOption<Session>,
+    places: Arc<Semaphore>,
+    /// What runs, by the id of its request, as JSON.
+    requests: Mutex<Vec<(String, AbortHandle)>>,
+    /// To the client.
+    out: mpsc::Sender<Bytes>,
+}
+
+// === impl DecodeLayer ===
+
+impl DecodeLayer {
+    /// The same decoding for connections without HTTP, in front of `calls`; at
+    /// most `max_running` requests run at a time.
+    #[must_use]
+    pub fn messages<S>(&self, calls: S, running: Arc<Running>, max_running: usize) -> Messages<S> {
+        Messages { decoder: Arc::clone(&self.decoder), calls, running, max_running }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// A connection of `principal`, whose client hears what is sent to `out`.
+    #[must_use]
+    pub fn new(principal: Arc<Principal>, client_ip: Option<IpAddr>, out: mpsc::Sender<Bytes>) -> Arc<Self> {
+        Arc::new(Self {
+            principal,
+            client_ip,
+            session: ArcSwapOption::empty(),
+            places: Arc::new(Semaphore::new(MAX_RUNNING)),
+            requests: Mutex::default(),
+            out,
+        })
+    }
+
+    /// Takes in one message of the client; waits while too many run.
+    pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let request = match messages.decoder.decode(self.arrival(messages), &message) {
+            Ok(Decoded::Request(request)) => request,
+            Ok(Decoded::Nothing) => return,
+            Err(refused) => return self.refuse(refused).await,
+        };
+        drop(message);
+        if request.operation == Operation::Cancelled && request.session.is_none() {
+            return self.cancel(&request);
+        }
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let id = request.id.map(|id| request.text(id).to_owned());
+        let (connection, messages) = (Arc::clone(self), messages.clone());
+        let task = tokio::spawn({
+            let id = id.clone();
+            async move {
+                connection.serve(messages, request).await;
+                if let Some(id) = id {
+                    connection.requests().retain(|(running, _)| *running != id);
+                }
+                drop(place);
+            }
+        });
+        if let Some(id) = id
+            && !task.is_finished()
+        {
+            self.requests().push((id, task.abort_handle()));
+        }
+    }
+
+    /// The client has gone: what runs for it ends, and so does its session.
+    pub async fn end<S>(&self, messages: &Messages<S>)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone,
+    {
+        self.requests().drain(..).for_each(|(_, task)| task.abort());
+        if let Some(session) = self.session.swap(None) {
+            messages.decoder.sessions.end(&session.id, self.bearer());
+            let mut ended = self.arrival(messages).into_request(Operation::SessionEnded);
+            (ended.version, ended.session) = (session.version, Some(session));
+            // Nobody is left to be told how that went.
+            let _ = messages.calls.clone().call(Box::new(ended)).await;
+        }
+    }
+
+    async fn serve<S>(&self, messages: Messages<S>, request: Box<McpRequest>)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+    {
+        let Some(_room) = messages.running.admit(messages.max_running) else {
+            let id = request.id.map(|id| request.text(id).to_owned());
+            return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
+        };
+        match carry(request, messages.calls).await {
+            Ok((Answer::Message { message, .. }, ..)) => self.say(message).await,
+            Ok((Answer::Opened { message, session }, ..)) => {
+                self.session.store(messages.decoder.sessions.get(&session, self.bearer()));
+                self.say(message).await;
+            }
+            Ok((Answer::Stream(mut stream), id, era)) => {
+                while let Some(next) = stream.next().await {
+                    self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &id, era))).await;
+                }
+            }
+            Ok((Answer::Accepted, ..)) => {}
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    /// Tells the client of a refusal; one of a notification it is not told.
+    async fn refuse(&self, refused: Refused) {
+        let Refused { rejection, id, era } = refused;
+        let unreadable = matches!(rejection, Rejection::NotJson { .. } | Rejection::InvalidRequest { .. });
+        if id.is_some() || unreadable {
+            self.say(respond::message(&rejection, id.as_deref().unwrap_or("null"), era)).await;
+        }
+    }
+
+    async fn say(&self, message: Bytes) {
+        // Nobody may be there to hear it.
+        let _ = self.out.send(message).await;
+    }
+
+    fn arrival<S>(&self, messages: &Messages<S>) -> Arrival {
+        let id = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).expect("digits and hyphens");
+        let record = CallRecord::new(id, None);
+        // A new record: nothing was set before.
+        let _ = record.principal.set(Arc::clone(&self.principal));
+        if let Some(ip) = self.client_ip {
+            let _ = record.client_ip.set(ip);
+        }
+        let timeout = messages.decoder.settings.request_timeout;
+        Arrival::over_connection(Arc::new(record), Arc::clone(&self.principal), self.session.load_full(), timeout)
+    }
+
+    /// Ends a request of a stateless client that says that it waits no longer;
+    /// one of a client with a handshake is found in its session.
+    fn cancel(&self, cancelled: &McpRequest) {
+        let Some(id) = cancelled.params.request_id.map(|id| cancelled.text(id)) else { return };
+        let mut requests = self.requests();
+        if let Some(index) = requests.iter().position(|(running, _)| running == id) {
+            requests.swap_remove(index).1.abort();
+        }
+    }
+
+    fn bearer(&self) -> Bearer<'_> {
+        Bearer { principal: self.principal.name(), server: None }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.requests().drain(..).for_each(|(_, task)| task.abort());
+    }
+}
