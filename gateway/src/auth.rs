@@ -197,6 +197,13 @@ impl Authenticator {
         Authentication::Ready(finish(&self.metrics, method, result))
     }
 
+    /// When the credential of a principal expires, in seconds since 1970, if
+    /// it does.
+    pub fn expiry(&self, principal: &Principal) -> Option<u64> {
+        let of_key = self.api_keys.as_ref().and_then(|keys| keys.expiry(principal));
+        of_key.or_else(|| claims::expiry(principal.claims()))
+    }
+
     fn by_key(&self, digest: &CredentialDigest) -> (Method, Result<Arc<Principal>, Refusal>) {
         let keys = self.api_keys.as_ref().ok_or(Refusal::Unknown);
         (Method::ApiKey, keys.and_then(|keys| keys.verify(digest, self.clock.now())))

@@ -24,9 +24,11 @@ use std::time::SystemTime;
 
 use foldhash::quality::RandomState;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::changes::{Changes, Moment};
 use crate::mcp::request::{ItemKind, McpRequest};
 use crate::mcp::version::Era;
 use crate::rejection::{Rejection, UpstreamFailure};
@@ -125,6 +127,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
         Box::pin(ready(Ok(None)))
     }
 
+    /// When its lists changed, as far as it is heard of; `None` where they
+    /// never do.
+    fn changes(&self) -> Option<watch::Receiver<Changes>> {
+        None
+    }
+
     /// Calls, reads or completes something, no longer than its caller waits for it: see
     /// [`Cancellable`](crate::mcp::in_flight::Cancellable).
     ///
@@ -159,6 +167,7 @@ pub struct Backends {
     /// By what names them in [URIs](uri).
     by_label: HashMap<String, Arc<dyn Backend>, RandomState>,
     separator: Arc<str>,
+    since: Moment,
 }
 
 // === impl Backends ===
@@ -170,7 +179,21 @@ impl Backends {
         let by_name = all.iter().map(|backend| (Arc::clone(backend.name()), Arc::clone(backend))).collect();
         let upstreams = all.iter().filter(|backend| backend.model_since().is_none());
         let by_label = upstreams.map(|backend| (uri::label(backend.name()), Arc::clone(backend))).collect();
-        Self { all, by_name, by_label, separator }
+        Self { all, by_name, by_label, separator, since: Moment::next() }
+    }
+
+    /// Since when they are the backends, which tells generations apart.
+    #[must_use]
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// When the lists of all of them changed, or those of the one that is
+    /// named.
+    #[must_use]
+    pub fn changes(&self, one: Option<&str>) -> Vec<watch::Receiver<Changes>> {
+        let asked = self.all.iter().filter(|backend| one.is_none_or(|name| **backend.name() == *name));
+        asked.filter_map(|backend| backend.changes()).collect()
     }
 
     /// All of them.

@@ -44,6 +44,7 @@ enum Kind {
     Whole(Bytes),
     Pieces(VecDeque<Bytes>),
     Arriving(Boxed),
+    Standing(Boxed),
 }
 
 // === impl Body ===
@@ -62,15 +63,25 @@ impl Body {
         Self::of(Kind::Arriving(Box::pin(body)))
     }
 
+    /// The same of a body that nobody waits for: it takes up no room.
+    pub fn standing<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    {
+        Self::of(Kind::Standing(Box::pin(body)))
+    }
+
     /// A body of ready pieces, sent one after the other without joining them.
     pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self::of(Kind::Pieces(pieces.into_iter().filter(|piece| !piece.is_empty()).collect()))
     }
 
-    /// The same body, which gives back `room` when it is gone.
+    /// The same body, which gives back `room` when it is gone; a
+    /// [standing](Self::standing) one at once.
     #[must_use]
     pub fn holding(self, room: Room) -> Self {
-        Self { _held: Some(room), ..self }
+        let stands = matches!(self.kind, Kind::Standing(_));
+        Self { _held: Some(room).filter(|_| !stands), ..self }
     }
 
     const fn of(kind: Kind) -> Self {
@@ -85,6 +96,7 @@ impl std::fmt::Debug for Body {
             Kind::Whole(_) => "whole",
             Kind::Pieces(_) => "pieces",
             Kind::Arriving(_) => "arriving",
+            Kind::Standing(_) => "standing",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -110,7 +122,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Kind::Arriving(body) => {
+            Kind::Arriving(body) | Kind::Standing(body) => {
                 let frame = ready!(body.as_mut().poll_frame(cx));
                 if frame.is_none() {
                     self.kind = Kind::Empty;
@@ -125,7 +137,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Whole(_) => false,
             Kind::Pieces(pieces) => pieces.is_empty(),
-            Kind::Arriving(body) => body.is_end_stream(),
+            Kind::Arriving(body) | Kind::Standing(body) => body.is_end_stream(),
         }
     }
 
@@ -134,7 +146,7 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
-            Kind::Arriving(body) => body.size_hint(),
+            Kind::Arriving(body) | Kind::Standing(body) => body.size_hint(),
         }
     }
 }

@@ -9,6 +9,8 @@ pub enum Door {
     Mcp,
     /// `/servers/{name}/mcp`: one upstream alone.
     Server(Arc<str>),
+    /// `/ws`: MCP over WebSocket.
+    WebSocket,
     /// `/mcp/v1/tools` (also `v2`).
     RestTools,
     /// `/mcp/v1/tools/invoke` (also `v2`).
@@ -50,6 +52,7 @@ impl Door {
     pub fn at(path: &str) -> Self {
         match path {
             "/mcp" | "/mcp/" => Self::Mcp,
+            "/ws" => Self::WebSocket,
             "/health" | "/healthz" | "/health/ready" | "/readyz" => Self::Health,
             "/mcp/v1/tools" | "/mcp/v2/tools" => Self::RestTools,
             "/mcp/v1/tools/invoke" | "/mcp/v2/tools/invoke" => Self::RestInvoke,
@@ -79,6 +82,7 @@ impl Door {
         match self {
             Self::Mcp => "/mcp",
             Self::Server(_) => "/servers/{name}/mcp",
+            Self::WebSocket => "/ws",
             Self::RestTools => "/mcp/v1/tools",
             Self::RestInvoke => "/mcp/v1/tools/invoke",
             Self::ChatCompletions => "/v1/chat/completions",
@@ -95,9 +99,9 @@ impl Door {
     #[must_use]
     pub const fn allow(&self) -> &'static str {
         match self {
-            Self::Mcp | Self::Server(_) => "POST, DELETE",
+            Self::Mcp | Self::Server(_) => "GET, POST, DELETE",
             Self::RestInvoke | Self::ChatCompletions => "POST",
-            Self::RestTools | Self::Models | Self::Model(_) => "GET",
+            Self::WebSocket | Self::RestTools | Self::Models | Self::Model(_) => "GET",
             Self::ResourceMetadata | Self::Health | Self::Unknown | Self::OpenAi => "GET, HEAD",
         }
     }
@@ -121,6 +125,7 @@ mod tests {
             ("/servers//mcp", Door::Unknown),
             ("/servers/a/b/mcp", Door::Unknown),
             ("/servers/a\",scope=\"all/mcp", Door::Unknown),
+            ("/ws", Door::WebSocket),
             ("/mcp/v2/tools", Door::RestTools),
             ("/v1/chat/completions", Door::ChatCompletions),
             ("/v1/models", Door::Models),

@@ -66,6 +66,7 @@ pub struct Metrics {
     upstream_up: IntGaugeVec,
     upstream_requests: IntCounterVec,
     sessions: IntGauge,
+    standing_streams: IntGauge,
     config_reloads: IntCounterVec,
     panics: IntCounterVec,
     models: ModelFamilies,
@@ -116,9 +117,9 @@ impl Metrics {
             &["tool_name", "upstream"],
             DURATION_BUCKETS,
         );
-        let sessions =
-            IntGauge::new("portcullis_sessions", "MCP sessions that are open.").expect("the family is well formed");
-        registry.register(Box::new(sessions.clone())).expect("names are distinct");
+        let sessions = families.registered(IntGauge::new("portcullis_sessions", "MCP sessions that are open."));
+        let standing_streams = families
+            .registered(IntGauge::new("portcullis_standing_streams", "Streams that clients of sessions leave open."));
         gauge("portcullis_build_info", "The running version; always 1.", &["version", "revision"])
             .with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("PORTCULLIS_REVISION").unwrap_or("unknown")])
             .set(1);
@@ -156,6 +157,7 @@ impl Metrics {
                 &["upstream", "outcome"],
             ),
             sessions,
+            standing_streams,
             config_reloads: counter("portcullis_config_reloads_total", "Configuration reloads.", &["outcome"]),
             panics: counter("portcullis_panics_total", "Panics contained.", &["place"]),
             models: ModelFamilies::register(&families),
@@ -210,6 +212,15 @@ impl Metrics {
     /// The number of open MCP sessions.
     pub fn sessions(&self, open: usize) {
         self.sessions.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// A stream that stands open began, or ended.
+    pub fn standing_stream(&self, began: bool) {
+        if began {
+            self.standing_streams.inc();
+        } else {
+            self.standing_streams.dec();
+        }
     }
 
     /// A reload was taken (`success`) or refused (`failure`).

@@ -26,6 +26,9 @@ pub struct CallRecord {
     pub client_ip: OnceLock<IpAddr>,
     /// Who called.
     pub principal: OnceLock<Arc<Principal>>,
+    /// When the credential expires, in seconds since 1970; known of a GET
+    /// alone, whose answer may outlast it.
+    pub expires: OnceLock<u64>,
     /// The JSON-RPC method, where it is one we know.
     pub rpc_method: OnceLock<&'static str>,
     /// The tool, where it is one we know.
@@ -55,6 +58,7 @@ impl CallRecord {
             traceparent,
             client_ip: OnceLock::new(),
             principal: OnceLock::new(),
+            expires: OnceLock::new(),
             rpc_method: OnceLock::new(),
             tool: OnceLock::new(),
             prompt: OnceLock::new(),

@@ -5,6 +5,7 @@ mod gateway;
 mod items;
 mod listing;
 mod offer;
+mod standing;
 mod tasks;
 
 use std::future::ready;
@@ -83,6 +84,7 @@ impl Router {
             }
             Operation::Discover => Ok(gateway::discover(&self.backends, &request).await),
             Operation::Ping => Ok(Answer::result(request.id_text(), "{}")),
+            Operation::OpenStream { after } => standing::open(&self, &request, after.as_deref()),
             Operation::Cancelled => {
                 if let (Some(session), Some(id)) = (&request.session, request.params.request_id) {
                     session.in_flight.cancel(request.text(id));

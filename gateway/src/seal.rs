@@ -41,6 +41,8 @@ pub struct KeyRing {
 pub enum Purpose {
     /// `Mcp-Session-Id`
     Session,
+    /// `Last-Event-ID`
+    Event,
     /// `requestState`
     State,
     /// `taskId`
@@ -188,6 +190,7 @@ impl Purpose {
     const fn label(self) -> &'static str {
         match self {
             Self::Session => "session",
+            Self::Event => "event",
             Self::State => "state",
             Self::Task => "task",
             #[cfg(test)]

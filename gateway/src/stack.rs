@@ -141,7 +141,7 @@ pub fn build(parts: Parts) -> (Stack, MessageStack, CallStack) {
     // type of all layers grows beyond bearing.
     let calls: CallStack = Shared::new(calls);
     let decode = DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends));
-    let messages = decode.messages(calls.clone(), Arc::clone(&parts.running), parts.max_concurrent_requests);
+    let messages = decode.messages(calls.clone());
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
         .layer(AuthenticateLayer::new(parts.authenticator.clone()))

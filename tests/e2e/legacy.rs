@@ -157,12 +157,13 @@ fn ids_keep_their_value_and_type() {
 }
 
 #[test]
-fn a_get_offers_no_stream_yet() {
+fn a_method_that_is_not_served_is_told_which_are() {
     let gateway = Gateway::over(&[]);
     let (_, client) = gateway.client().initialize("2025-11-25");
-    let reply = client.get();
-    assert_eq!(reply.status, 405);
-    assert!(reply.header("Allow").contains("POST"), "{}", reply.header("Allow"));
+    let mut put = client.prepare("");
+    put.method = "PUT".to_owned();
+    let reply = client.send(&put);
+    assert_eq!((reply.status, reply.header("Allow")), (405, "GET, POST, DELETE"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_tests::command::binary;
 use portcullis_tests::gateway::{Home, KEY, standard};
+use portcullis_tests::scripted::Scripted;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
@@ -93,4 +94,25 @@ fn a_wrong_key_ends_it_at_once() {
     process(&home, &[("demo", "{builtin: demo}")]);
     let mut child = start(&home, "wrong");
     assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn its_client_is_told_of_changed_lists_also_after_a_reload() {
+    let upstream = Scripted::legacy();
+    upstream.offer_streams();
+    let home = Home::open();
+    process(&home, &[("up", &format!("{{url: \"{}\"}}", upstream.url()))]);
+    let mut child = start(&home, KEY);
+    let (mut input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut lines = output.lines().map(|line| serde_json_of(&line.unwrap()));
+    writeln!(input, r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{}}}}"#).unwrap();
+    let hello = lines.find(|message| message["id"] == 0).unwrap();
+    assert_eq!(hello["result"]["capabilities"]["tools"]["listChanged"], true);
+    upstream.announce("notifications/tools/list_changed");
+    assert!(lines.any(|message| message["method"] == "notifications/tools/list_changed"));
+    let policies = std::fs::read_to_string(home.file("policies/policies.yaml")).unwrap();
+    home.write("policies/policies.yaml", &format!("{policies}\n# Changed.\n"));
+    assert!(lines.any(|message| message["method"] == "notifications/prompts/list_changed"));
+    drop(input);
+    assert!(child.wait().unwrap().success());
 }

@@ -80,6 +80,21 @@ impl Client {
         Request { headers: self.headers.clone(), ..Request::new("GET", &self.path) }.send(self.address)
     }
 
+    /// Opens the stream of a session, or has the rest of the one that broke off
+    /// after the event of this id.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn open_stream(&self, last_event_id: Option<&str>) -> Answer {
+        let mut headers = self.headers.clone();
+        headers.set("Accept", "text/event-stream");
+        if let Some(id) = last_event_id {
+            headers.set("Last-Event-ID", id);
+        }
+        Request { headers, ..Request::new("GET", &self.path) }.open(self.address).expect("an answer")
+    }
+
     /// Posts a request of a handshake revision, without a session unless one was opened.
     pub fn request(&self, method: &str, params: &Value) -> Reply {
         self.post(message(method, params).to_string())

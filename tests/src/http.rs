@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use body::{Body, Framing};
 pub use headers::Headers;
-pub use reply::{Answer, Reply};
+pub use reply::{Answer, Event, Reply};
 
 use crate::patience::PATIENCE;
 

@@ -12,6 +12,7 @@
 pub mod certificates;
 pub mod client;
 pub mod command;
+pub mod cutter;
 pub mod gateway;
 pub mod http;
 pub mod issuer;

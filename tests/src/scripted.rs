@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::{Body, Framing, Headers, read_head};
 use crate::patience::{PATIENCE, wait_until};
@@ -58,6 +58,8 @@ struct State {
     refusals: AtomicUsize,
     gate_open: Mutex<bool>,
     gate: Condvar,
+    /// The streams of those who listen, where the server offers any.
+    listeners: Mutex<Option<Vec<TcpStream>>>,
     stopped: AtomicBool,
 }
 
@@ -100,6 +102,7 @@ impl Scripted {
             refusals: AtomicUsize::new(0),
             gate_open: Mutex::new(false),
             gate: Condvar::new(),
+            listeners: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
@@ -151,6 +154,24 @@ impl Scripted {
     /// Answers the next so many requests with 503 without executing them.
     pub fn refuse_next(&self, requests: usize) {
         self.state.refusals.store(requests, Ordering::SeqCst);
+    }
+
+    /// Offers streams to those who listen from now on.
+    pub fn offer_streams(&self) {
+        lock(&self.state.listeners).get_or_insert_default();
+    }
+
+    /// Tells everybody who listens.
+    ///
+    /// # Panics
+    ///
+    /// When nobody does, in time.
+    pub fn announce(&self, method: &str) {
+        wait_until("somebody to listen", || lock(&self.state.listeners).as_ref().is_some_and(|all| !all.is_empty()));
+        for listener in lock(&self.state.listeners).iter().flatten() {
+            // One that has gone hears nothing.
+            let _ = tools::chunk(listener, &json!({"jsonrpc": "2.0", "method": method}));
+        }
     }
 
     /// Lets the tools that wait for the gate go on, now and from now on.

@@ -26,7 +26,7 @@ use portcullis::mcp::version::Version;
 use portcullis::metrics::Metrics;
 use portcullis::middleware::authenticate::AuthenticateLayer;
 use portcullis::middleware::authorize::AuthorizeLayer;
-use portcullis::middleware::decode::{DecodeLayer, DecodeSettings};
+use portcullis::middleware::decode::{ConnectionSettings, DecodeLayer, DecodeSettings};
 use portcullis::middleware::rate_limit::{LimiterStore, Quotas, RateLimitLayer};
 use portcullis::record::CallRecord;
 use portcullis::rejection::Rejection;
@@ -153,6 +153,7 @@ fn serve(
         max_body_bytes: 4 * 1024 * 1024,
         request_timeout: Duration::from_secs(60),
         separator: SEPARATOR.into(),
+        connections: ConnectionSettings::default(),
     };
     let backends = Arc::new(Backends::new(Vec::new(), SEPARATOR.into()));
     let mut service = ServiceBuilder::new()

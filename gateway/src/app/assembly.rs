@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use http::HeaderValue;
 use portcullis_policies::Limit;
+use tokio::sync::watch;
 
 use super::generation::{Generation, Upstreams};
 use super::live::Live;
@@ -26,7 +27,7 @@ use crate::config::Config;
 use crate::http_client::HttpClient;
 use crate::mcp::session::{MAX_SESSIONS, Sessions};
 use crate::metrics::Metrics;
-use crate::middleware::decode::DecodeSettings;
+use crate::middleware::decode::{ConnectionSettings, DecodeSettings};
 use crate::middleware::meter::Audit;
 use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
@@ -45,6 +46,8 @@ pub(super) struct Assembly {
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
     live: Arc<Live>,
+    /// Counts configurations, and the end of the last.
+    pub(super) superseded: watch::Sender<u64>,
     access_log: AccessLog,
 }
 
@@ -61,6 +64,7 @@ impl Assembly {
             keys,
             limiters: LimiterStore::default(),
             live: Arc::default(),
+            superseded: watch::Sender::new(0),
             access_log,
         })
     }
@@ -91,6 +95,7 @@ impl Assembly {
         let in_order = config.upstreams.iter().map(|upstream| Arc::clone(&upstreams[&upstream.name].1));
         let in_order = in_order.chain(config.models.iter().filter_map(|model| models.backend(&model.name)));
         let backends = Arc::new(Backends::new(in_order.collect(), Arc::clone(&separator)));
+        let since = backends.since();
         let parts = Parts {
             metrics: Arc::clone(&self.metrics),
             access_log: self.access_log.clone(),
@@ -115,6 +120,11 @@ impl Assembly {
                 max_body_bytes: config.limits.max_body_bytes,
                 request_timeout: config.limits.request_timeout,
                 separator: Arc::clone(&separator),
+                connections: ConnectionSettings {
+                    running: Arc::clone(&self.running),
+                    max_running: config.limits.max_concurrent_requests,
+                    superseded: self.superseded.subscribe(),
+                },
             },
             sessions: Arc::clone(&self.sessions),
             policies: Arc::clone(&config.policies),
@@ -136,6 +146,7 @@ impl Assembly {
             upstreams,
             models,
             separator: config.separator.clone(),
+            since,
             authenticator: (config.auth.clone(), authenticator),
             audit,
             drain_timeout: config.limits.drain_timeout,

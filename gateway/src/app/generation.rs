@@ -16,6 +16,7 @@ use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::{AuthSettings, Authenticator};
 use crate::backends::Backend;
 use crate::backends::settings::UpstreamSettings;
+use crate::mcp::changes::Moment;
 use crate::stack::{MessageStack, ResponseBody, Stack};
 
 /// Upstreams by name, each with what it was made of.
@@ -29,6 +30,8 @@ pub(super) struct Generation {
     pub(super) upstreams: Upstreams,
     pub(super) models: Models,
     pub(super) separator: String,
+    /// Later than that of every generation before.
+    pub(super) since: Moment,
     pub(super) authenticator: (AuthSettings, Arc<Authenticator>),
     pub(super) audit: Option<(AuditSettings, Arc<AuditLog>)>,
     /// How long running calls may go on once it is over for them.

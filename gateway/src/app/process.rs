@@ -16,6 +16,7 @@ use crate::backends::Backend;
 use crate::config::{Config, Reloads, Source, is_error};
 use crate::listener::{self, Drain, ListenerSettings, TlsAcceptor};
 use crate::mcp::session::IDLE_TIMEOUT;
+use crate::mcp::streams::MAX_STREAMS;
 
 /// How often what is idle is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
@@ -84,6 +85,9 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
 
     tracing::info!("draining");
     assembly.readiness.enter(Phase::Draining);
+    assembly.superseded.send_modify(|count| *count += 1);
+    // Nothing runs there that could end by itself.
+    assembly.sessions.streams().end_all();
     let last = current.load_full();
     if tokio::time::timeout(last.drain_timeout, assembly.running.ended()).await.is_err() {
         tracing::warn!("requests still run after the drain timeout and are ended");
@@ -101,9 +105,9 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
 }
 
 /// How many connections a listener has at a time: clients keep some that are
-/// idle.
+/// idle, and streams that stand open take some.
 const fn max_connections(config: &Config) -> usize {
-    config.limits.max_concurrent_requests.saturating_mul(4)
+    config.limits.max_concurrent_requests.saturating_mul(4).saturating_add(MAX_STREAMS)
 }
 
 /// Says how to reach a gateway that has no file.
@@ -158,8 +162,11 @@ pub(super) async fn reload(
         match assembly.generation(&config, Some(&last)) {
             Ok(generation) => {
                 current.store(Arc::new(generation));
+                // Connections of the last one begin anew.
+                assembly.superseded.send_modify(|count| *count += 1);
                 assembly.metrics.config_reload(true);
                 tracing::info!("the changed configuration is in force");
+                assembly.sessions.streams().enter(current.load().since);
                 retire(&assembly, &last, &current.load());
             }
             Err(error) => {

@@ -59,6 +59,7 @@ pub(super) async fn run(
     };
     tokio::select! {
         () = reading => {}
+        () = connection.listen(|| current.load().messages.clone()) => {}
         failed = reload(Arc::clone(&assembly), Arc::clone(&current), &config, &source) => failed?,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

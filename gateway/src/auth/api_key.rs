@@ -75,6 +75,11 @@ impl ApiKeys {
         }
         Ok(Arc::clone(&key.principal))
     }
+
+    /// When the key of this principal expires.
+    pub(crate) fn expiry(&self, principal: &Principal) -> Option<u64> {
+        self.keys.values().find(|key| key.principal.name() == principal.name())?.expires
+    }
 }
 
 // === impl ApiKey ===

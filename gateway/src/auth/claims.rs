@@ -74,6 +74,11 @@ fn is_name(subject: &str) -> bool {
     !subject.is_empty() && subject.len() <= MAX_SUBJECT_BYTES && !subject.chars().any(char::is_control)
 }
 
+/// When a token with these claims expires, in Unix seconds.
+pub(super) fn expiry(claims: &Map<String, Value>) -> Option<u64> {
+    claims.get("exp").and_then(numeric_date)
+}
+
 /// Whole seconds; a fraction is allowed and dropped (RFC 7519 §2).
 fn numeric_date(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {

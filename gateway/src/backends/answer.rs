@@ -7,10 +7,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::mcp::event_id::Pen;
 use crate::rejection::Rejection;
 
 /// Messages for the client, in order; the response, or a refusal, is the last.
 pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Bytes, Rejection>> + Send>>;
+
+/// What is said to a client of its own accord, as long as it listens.
+pub struct Standing {
+    /// Messages, each with its number in the stream.
+    pub messages: Pin<Box<dyn Stream<Item = (u64, Bytes)> + Send>>,
+    /// Where events are written, this writes them.
+    pub pen: Pen,
+    /// The number that the stream is primed with, where it is.
+    pub primed: Option<u64>,
+}
 
 /// An answer.
 pub enum Answer {
@@ -30,6 +41,9 @@ pub enum Answer {
     },
     /// Notifications, then the response.
     Stream(AnswerStream),
+    /// Messages that come of their own accord. Nobody waits for their end, so
+    /// it is no request that is running.
+    Standing(Box<Standing>),
     /// A notification was taken in; there is nothing to say.
     Accepted,
 }
@@ -62,6 +76,7 @@ impl fmt::Debug for Answer {
             Self::Message { .. } => "Answer::Message",
             Self::Opened { .. } => "Answer::Opened",
             Self::Stream(_) => "Answer::Stream",
+            Self::Standing(_) => "Answer::Standing",
             Self::Accepted => "Answer::Accepted",
         })
     }

@@ -101,6 +101,13 @@ impl ItemName {
 // === impl ItemList ===
 
 impl ItemList {
+    /// Whether both show the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Arc<Item>, &Arc<Item>)| a.own == b.own;
+        self.items.len() == other.items.len() && self.items.iter().zip(&other.items).all(same)
+    }
+
     /// Gathers items; of two with one name the first stays.
     #[must_use]
     pub fn new(found: impl IntoIterator<Item = Item>) -> Self {

@@ -131,6 +131,14 @@ impl ToolList {
         list
     }
 
+    /// Whether both show the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Arc<Tool>, &Arc<Tool>)| a.definition(Era::Modern, false) == b.definition(Era::Modern, false);
+        self.tools.len() == other.tools.len() && self.tools.iter().zip(&other.tools).all(same)
+    }
+
     /// The tool of this full name.
     #[must_use]
     pub fn get(&self, full_name: &str) -> Option<&Arc<Tool>> {

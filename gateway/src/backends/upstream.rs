@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::calling::Call;
@@ -55,6 +55,7 @@ use super::transport::{Transport, TransportError};
 use super::uri;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::changes::Changes;
 use crate::mcp::request::{ItemKind, McpRequest};
 use crate::mcp::splice::Edits;
 use crate::mcp::version::Era;
@@ -223,6 +224,10 @@ impl Backend for Upstream {
             };
             Ok(list.get(full_name).cloned())
         })
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<Changes>> {
+        Some(self.shared.catalogs.changes())
     }
 
     fn call(

@@ -103,7 +103,7 @@ impl Connections {
                 },
             };
             let service = PerConnection::new(service, Arc::clone(activity), peer, certificate);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
             supervised(connection, &registration).await;
         });
     }

@@ -160,6 +160,11 @@ pub enum Operation {
         /// The two together, as if it were a tool.
         tool: Arc<str>,
     },
+    /// The stream of what comes of its own accord (HTTP GET).
+    OpenStream {
+        /// `Last-Event-ID`.
+        after: Option<Box<str>>,
+    },
     /// The client's answer to something it was asked.
     Responded {
         /// The id of the question.
@@ -348,6 +353,7 @@ impl Operation {
             Self::Initialize
             | Self::Discover
             | Self::Ping
+            | Self::OpenStream { .. }
             | Self::Responded { .. }
             | Self::RootsChanged
             | Self::Cancelled
@@ -372,6 +378,7 @@ impl Operation {
             Self::Task { verb, .. } => verb.method(),
             Self::ListTasks => "tasks/list",
             Self::Extension { .. } => "extension",
+            Self::OpenStream { .. } => "GET",
             Self::Responded { .. } => "response",
             Self::RootsChanged => "notifications/roots/list_changed",
             Self::Cancelled => "notifications/cancelled",

@@ -12,8 +12,8 @@ mod token;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,10 @@ use self::ended::Ended;
 use self::made::Made;
 use super::asks::{Asks, MAX_OPEN};
 use super::capabilities::Capabilities;
+use super::changes::Moment;
 use super::in_flight::InFlight;
+use super::outbox::Outbox;
+use super::streams::Streams;
 use super::version::Version;
 use crate::seal::{KeyRing, UnixSeconds};
 
@@ -63,6 +66,11 @@ pub struct Session {
     pub tasks: Made,
     /// Its requests that are not answered yet.
     pub in_flight: InFlight,
+    /// What waits for its client.
+    outbox: OnceLock<Arc<Outbox>>,
+    streams: Arc<Streams>,
+    /// Its client knows of no change before.
+    opened: Moment,
     last_used: AtomicU64,
 }
 
@@ -96,6 +104,7 @@ pub struct Sessions {
     keys: Arc<KeyRing>,
     open: Cache<Arc<str>, Arc<Session>, Share>,
     ended: Ended,
+    streams: Arc<Streams>,
     /// Room for questions to all clients together.
     questions: Arc<Semaphore>,
     started: Instant,
@@ -110,6 +119,19 @@ struct Share;
 // === impl Session ===
 
 impl Session {
+    /// What waits for its client, made when it is first needed.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        self.outbox.get_or_init(|| Arc::new(Outbox::new(Arc::clone(&self.streams), self.opened)))
+    }
+
+    /// Whether its streams begin with an event that says nothing, and answers
+    /// can be taken up again: clients of earlier revisions take the one for a
+    /// message and do not know the other.
+    #[must_use]
+    pub const fn is_primed(&self) -> bool {
+        matches!(self.version, Version::V2025_11_25)
+    }
+
     /// Whether it may be used by this bearer.
     fn is_of(&self, bearer: Bearer<'_>) -> bool {
         *self.principal == *bearer.principal && self.server.as_deref() == bearer.server
@@ -134,6 +156,7 @@ impl Sessions {
             keys,
             open: Cache::with_weighter(capacity, room, Share),
             ended: Ended::default(),
+            streams: Arc::default(),
             questions: Arc::new(Semaphore::new(MAX_OPEN)),
             started: Instant::now(),
         }
@@ -145,11 +168,17 @@ impl Sessions {
         &self.keys
     }
 
+    /// What bounds the streams of all sessions.
+    #[must_use]
+    pub const fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
     /// Opens a session.
     pub fn open(&self, agreement: Agreement) -> Arc<Session> {
         let key = uuid::Uuid::new_v4().as_u128();
         let id: Arc<str> = token::seal(&self.keys, key, &agreement, UnixSeconds::now()).into();
-        let session = self.session(Arc::clone(&id), key, agreement);
+        let session = self.session(Arc::clone(&id), key, agreement, Moment::now());
         self.open.insert(id, Arc::clone(&session));
         session
     }
@@ -173,7 +202,7 @@ impl Sessions {
         }
         let id: Arc<str> = id.into();
         // Of two requests that bring it at the same time, both get the same.
-        let again = || Ok::<_, Infallible>(self.session(Arc::clone(&id), key, agreement));
+        let again = || Ok::<_, Infallible>(self.session(Arc::clone(&id), key, agreement, Moment::BEGINNING));
         let Ok(session) = self.open.get_or_insert_with(&id, again);
         if self.ended.has(key) {
             // It was ended while it was made.
@@ -183,7 +212,7 @@ impl Sessions {
         Some(session)
     }
 
-    fn session(&self, id: Arc<str>, key: u128, agreement: Agreement) -> Arc<Session> {
+    fn session(&self, id: Arc<str>, key: u128, agreement: Agreement, opened: Moment) -> Arc<Session> {
         Arc::new(Session {
             id,
             key,
@@ -196,6 +225,9 @@ impl Sessions {
             capabilities: agreement.capabilities,
             client_info: agreement.client_info,
             in_flight: InFlight::default(),
+            outbox: OnceLock::new(),
+            streams: Arc::clone(&self.streams),
+            opened,
             last_used: AtomicU64::new(self.now()),
         })
     }
@@ -205,7 +237,9 @@ impl Sessions {
         let session = self.get(id, bearer)?;
         // First, so that it is not made again.
         self.ended.add(session.key, UnixSeconds::now() + token::LIFETIME);
-        self.open.remove(id).map(|(_, session)| session)
+        let (_, session) = self.open.remove(id)?;
+        session.outbox.get().iter().for_each(|outbox| outbox.end());
+        Some(session)
     }
 
     /// Forgets the sessions that were idle for `timeout`, save those that a
@@ -213,7 +247,10 @@ impl Sessions {
     pub fn sweep(&self, timeout: Duration) -> usize {
         let oldest = self.now().saturating_sub(timeout.as_secs());
         let is_idle = |session: &Session| session.last_used.load(Ordering::Relaxed) < oldest;
-        self.open.retain(|_, session| Arc::strong_count(session) > 1 || !is_idle(session));
+        self.open.retain(|_, session| {
+            session.outbox.get().iter().for_each(|outbox| outbox.sweep());
+            Arc::strong_count(session) > 1 || !is_idle(session)
+        });
         self.ended.sweep(UnixSeconds::now());
         self.open.len()
     }

@@ -2,7 +2,8 @@
 //!
 //! Stands before anything that costs: what is too much is refused at once,
 //! with a time to come back, rather than queued. A request runs until its
-//! answer is gone, so that streams count for as long as they last.
+//! answer is gone, so that streams count for as long as they last, save those
+//! that stand open for what may come: they are bounded apart.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -116,5 +117,17 @@ mod tests {
         assert_eq!(service.clone().oneshot(Request::new(())).await.unwrap_err(), Rejection::Overloaded);
         drop(first);
         assert!(service.oneshot(Request::new(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_standing_stream_takes_none() {
+        let running = Arc::new(Running::default());
+        let service = ServiceBuilder::new().layer(AdmitLayer::new(Arc::clone(&running), 1)).service(service_fn(
+            |_: Request<()>| now(Ok::<_, Rejection>(Response::new(Body::standing(Body::from("x"))))),
+        ));
+        let standing = service.clone().oneshot(Request::new(())).await.unwrap();
+        running.ended().await;
+        assert!(service.oneshot(Request::new(())).await.is_ok());
+        drop(standing);
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request};
 use pin_project_lite::pin_project;
 use portcullis_policies::Principal;
 use tower_layer::Layer;
@@ -63,6 +63,7 @@ pin_project! {
         Waiting {
             pending: BoxFuture<'static, Result<Arc<Principal>, Rejection>>,
             held: Option<(S, Request<B>)>,
+            authenticator: Arc<Authenticator>,
         },
         // The request goes its way.
         Running {
@@ -109,7 +110,7 @@ where
         self.strip(request.headers_mut());
         let state = match authentication {
             Authentication::Ready(Ok(principal)) => {
-                admit(&request, principal);
+                admit(&self.authenticator, &request, principal);
                 State::Running { future: self.inner.call(request) }
             }
             Authentication::Ready(Err(rejection)) => State::Refused { rejection: Some(rejection) },
@@ -117,7 +118,7 @@ where
                 // The service that is ready is the one to be called later.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
-                State::Waiting { pending, held: Some((inner, request)) }
+                State::Waiting { pending, held: Some((inner, request)), authenticator: Arc::clone(&self.authenticator) }
             }
         };
         AuthenticateFuture { state }
@@ -135,8 +136,14 @@ impl<S> Authenticate<S> {
 }
 
 /// Notes who is calling.
-fn admit<B>(request: &Request<B>, principal: Arc<Principal>) {
+fn admit<B>(authenticator: &Authenticator, request: &Request<B>, principal: Arc<Principal>) {
     if let Some(record) = request.extensions().get::<Arc<CallRecord>>() {
+        // What is answered to a GET may go on after that.
+        if request.method() == Method::GET
+            && let Some(expires) = authenticator.expiry(&principal)
+        {
+            let _ = record.expires.set(expires);
+        }
         // A second layer of this kind would change nothing: the first counts.
         let _ = record.principal.set(principal);
     }
@@ -158,10 +165,10 @@ where
                 StateProjection::Refused { rejection } => {
                     return Poll::Ready(Err(rejection.take().expect("polled once after it is ready")));
                 }
-                StateProjection::Waiting { pending, held } => {
+                StateProjection::Waiting { pending, held, authenticator } => {
                     let principal = ready!(pending.as_mut().poll(cx))?;
                     let (mut inner, request) = held.take().expect("taken once, when the caller is known");
-                    admit(&request, principal);
+                    admit(authenticator, &request, principal);
                     inner.call(request)
                 }
             };

@@ -12,8 +12,10 @@ mod headers;
 mod message;
 mod openai;
 mod rest;
+mod session;
 mod stateless;
 mod tasks;
+mod websocket;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,7 +24,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -30,6 +34,7 @@ use self::arrival::Arrival;
 pub use self::connection::{Connection, Messages};
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
+use self::websocket::WebSockets;
 use super::encode;
 use super::respond::refuse;
 use crate::backends::Backends;
@@ -37,10 +42,12 @@ use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::door::Door;
 use crate::mcp::mirror;
-use crate::mcp::request::{McpRequest, Operation};
-use crate::mcp::session::Sessions;
+use crate::mcp::request::McpRequest;
+use crate::mcp::session::{Session, Sessions};
 use crate::mcp::version::Era;
+use crate::record::CallRecord;
 use crate::rejection::Rejection;
+use crate::running::Running;
 
 /// What decoding needs to know.
 #[derive(Clone, Debug)]
@@ -51,6 +58,19 @@ pub struct DecodeSettings {
     pub request_timeout: Duration,
     /// Between an upstream's name and its tool's, e.g. `__`.
     pub separator: Arc<str>,
+    /// How connections are kept that outlive the request that opened them.
+    pub connections: ConnectionSettings,
+}
+
+/// What connections share on which messages go both ways.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
+    /// Each of their messages counts among the requests that run,
+    pub running: Arc<Running>,
+    /// which are so many at most.
+    pub max_running: usize,
+    /// When this changes they end: what they rest on is no longer in force.
+    pub superseded: watch::Receiver<u64>,
 }
 
 /// Decodes requests and encodes answers.
@@ -70,8 +90,19 @@ pub struct Decode<S> {
 #[derive(Debug)]
 struct Decoder {
     settings: DecodeSettings,
+    websockets: WebSockets,
     sessions: Arc<Sessions>,
     backends: Arc<Backends>,
+}
+
+/// Whom an answer is written for.
+struct Recipient {
+    /// The id of its request, as JSON.
+    id: String,
+    era: Era,
+    /// Its session and what is written down of the request, where a stream can
+    /// be taken up again.
+    resumes: Option<(Arc<Session>, Arc<CallRecord>)>,
 }
 
 // === impl DecodeLayer ===
@@ -81,7 +112,16 @@ impl DecodeLayer {
     /// paths lead to one of `backends`.
     #[must_use]
     pub fn new(settings: DecodeSettings, sessions: Arc<Sessions>, backends: Arc<Backends>) -> Self {
-        Self { decoder: Arc::new(Decoder { settings, sessions, backends }) }
+        let websockets = WebSockets::new(settings.connections.superseded.clone());
+        Self { decoder: Arc::new(Decoder { settings, websockets, sessions, backends }) }
+    }
+}
+
+// === impl ConnectionSettings ===
+
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self { running: Arc::default(), max_running: usize::MAX, superseded: watch::channel(0).1 }
     }
 }
 
@@ -97,7 +137,7 @@ impl<S> Layer<S> for DecodeLayer {
 
 impl<S, B> Service<Request<B>> for Decode<S>
 where
-    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
@@ -114,16 +154,17 @@ where
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let decoder = Arc::clone(&self.decoder);
-        Box::pin(async move { decoder.serve(request, inner).await })
+        Box::pin(decoder.serve(request, inner))
     }
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    async fn serve<S, B>(&self, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
+    async fn serve<S, B>(self: Arc<Self>, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
     where
-        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+        S::Future: Send,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
@@ -136,15 +177,20 @@ impl Decoder {
         }
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
-            | (Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
+            | (Door::WebSocket | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
-            (Door::Mcp | Door::Server(_), &Method::DELETE) => {
+            (Door::Mcp | Door::Server(_), &Method::GET | &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
-                    // There are no sessions to end (2026-07-28, Streamable HTTP).
+                    // There are no sessions (2026-07-28, Streamable HTTP).
                     return Err(Rejection::MethodNotAllowed { allow: "POST" });
                 }
                 let server = if let Door::Server(name) = door { Some(name) } else { None };
-                return self.end_session(head, server, inner).await;
+                if head.method == Method::DELETE {
+                    let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
+                    return self.end_session(arrival, inner).await;
+                }
+                let arrival = Arrival::of_stream(head, server, self.settings.request_timeout)?;
+                return self.open_stream(arrival, inner).await;
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
@@ -158,8 +204,18 @@ impl Decoder {
             head.headers.remove(mirror::PROTOCOL_VERSION);
             head.headers.remove(mirror::SESSION_ID);
         }
+        let upgrade = head.extensions.remove::<OnUpgrade>();
+        if door == Door::WebSocket {
+            // What is answered are messages, not this request.
+            head.headers.remove(ACCEPT);
+        }
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         match &door {
+            Door::WebSocket => {
+                let max_message_bytes = self.settings.max_body_bytes;
+                let messages = Messages::new(Arc::clone(&self), inner);
+                self.websockets.open(&arrival, upgrade, messages, max_message_bytes)
+            }
             Door::RestTools => rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?),
             Door::RestInvoke => {
                 let message = rest::call(&self.json_body(&arrival, body).await?)?;
@@ -193,11 +249,14 @@ impl Decoder {
     {
         let accepts = arrival.accepts;
         match self.handle(arrival, message, inner).await {
-            Ok((answer, id, era)) => match accepts {
-                Accepts { json: false, .. } => encode::only_streamed(answer, &id, era),
-                Accepts { stream: true, .. } => encode::streamed(answer, &id, era),
-                Accepts { .. } => encode::whole(encode::last(answer, &id, era).await, era),
-            },
+            Ok((answer, to)) => {
+                let keep = self.keep(&answer, &to);
+                match accepts {
+                    Accepts { json: false, .. } => encode::only_streamed(answer, &to.id, to.era, keep),
+                    Accepts { stream: true, .. } => encode::streamed(answer, &to.id, to.era, keep),
+                    Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
+                }
+            }
             Err(Refused { rejection, id, era }) => {
                 let streamed = id.as_deref().filter(|_| !accepts.json);
                 let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
@@ -211,55 +270,48 @@ impl Decoder {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let (answer, id, era) = self.handle(arrival, message, inner).await.map_err(|refused| refused.rejection)?;
-        Ok(encode::last(answer, &id, era).await)
+        let (answer, to) = self.handle(arrival, message, inner).await.map_err(|refused| refused.rejection)?;
+        Ok(encode::last(answer, &to.id, to.era).await)
     }
 
-    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, String, Era), Refused>
+    /// For whom an answer is kept while it is sent. A model's is not: it stops
+    /// when its client goes away.
+    fn keep<'a>(&'a self, answer: &Answer, to: &'a Recipient) -> encode::Keep<'a> {
+        let (Answer::Stream(_), Some((session, record))) = (answer, &to.resumes) else { return None };
+        let is_model = record.upstream.get().is_some_and(|name| self.backends.has_model(name));
+        (!is_model).then(|| (&**session, &**self.sessions.keys()))
+    }
+
+    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, Recipient), Refused>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let request = match self.decode(arrival, &body)? {
             Decoded::Request(request) => request,
-            Decoded::Nothing => return Ok((Answer::Accepted, String::new(), Era::Legacy)),
+            Decoded::Nothing => {
+                return Ok((Answer::Accepted, Recipient { id: String::new(), era: Era::Legacy, resumes: None }));
+            }
         };
         // Who serves the request lets go of it when it need not have it any more.
         drop(body);
         carry(request, inner).await
     }
-
-    /// `DELETE` of a session by its client.
-    async fn end_session<S>(
-        &self,
-        head: http::request::Parts,
-        server: Option<Arc<str>>,
-        mut inner: S,
-    ) -> Result<Response<Body>, Rejection>
-    where
-        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
-    {
-        let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
-        let id = headers::session_id(&arrival.headers)?
-            .ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })?;
-        let session = self.sessions.end(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
-        let mut ended = arrival.into_request(Operation::SessionEnded);
-        (ended.version, ended.session) = (session.version, Some(session));
-        inner.call(Box::new(ended)).await?;
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
-    }
 }
 
 /// Has a request served; keeps of it what the answer is written with.
-async fn carry<S>(request: Box<McpRequest>, mut inner: S) -> Result<(Answer, String, Era), Refused>
+async fn carry<S>(request: Box<McpRequest>, mut inner: S) -> Result<(Answer, Recipient), Refused>
 where
     S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
 {
-    let (id, era) = (request.id_text().to_owned(), request.era());
+    let resumes = request.session.as_ref().filter(|session| session.is_primed());
+    let to = Recipient {
+        id: request.id_text().to_owned(),
+        era: request.era(),
+        resumes: resumes.map(|session| (Arc::clone(session), Arc::clone(&request.record))),
+    };
     match inner.call(request).await {
-        Ok(answer) => Ok((answer, id, era)),
-        Err(rejection) => Err(Refused { rejection, id: Some(id), era }),
+        Ok(answer) => Ok((answer, to)),
+        Err(rejection) => Err(Refused { rejection, id: Some(to.id), era: to.era }),
     }
 }
 

@@ -1,22 +1,26 @@
 //! Writes an answer as HTTP: one JSON message, or an event stream.
 
+mod resumable;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 
 use super::respond;
-use crate::backends::answer::Answer;
+use crate::backends::answer::{Answer, Standing};
 use crate::body::{Body, BodyError};
+use crate::mcp::session::Session;
 use crate::mcp::version::Era;
 use crate::mcp::{mirror, sse};
 use crate::rejection::Rejection;
+use crate::seal::KeyRing;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -25,23 +29,30 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// A stream that is quiet for so long gets a comment.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// For whom a stream is kept while it is sent, so that it can be taken up
+/// again.
+pub(super) type Keep<'a> = Option<(&'a Session, &'a KeyRing)>;
+
 /// Writes an answer for a client that takes an event stream.
-pub(super) fn streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
+pub(super) fn streamed(answer: Answer, id: &str, era: Era, keep: Keep<'_>) -> Response<Body> {
     match answer {
         Answer::Stream(stream) => {
             let id = id.to_owned();
-            let events = stream.map(move |message| match message {
-                Ok(message) => sse::encode(&message),
-                Err(rejection) => sse::encode(&respond::message(&rejection, &id, era)),
-            });
-            event_stream(Body::arriving(Events::new(Box::pin(events))))
+            let messages =
+                stream.map(move |message| message.unwrap_or_else(|rejection| respond::message(&rejection, &id, era)));
+            let events: EventStream = match keep {
+                None => Box::pin(messages.map(|message| sse::encode(&message))),
+                Some((session, keys)) => resumable::keep(Box::pin(messages), session, keys)
+                    .unwrap_or_else(|messages| Box::pin(messages.map(|message| sse::encode(&message)))),
+            };
+            event_stream(Body::arriving(Events::new(events)))
         }
         other => whole(other, era),
     }
 }
 
 /// Writes an answer for a client that takes nothing but an event stream.
-pub(super) fn only_streamed(answer: Answer, id: &str, era: Era) -> Response<Body> {
+pub(super) fn only_streamed(answer: Answer, id: &str, era: Era, keep: Keep<'_>) -> Response<Body> {
     match answer {
         // An error that has a status of its own is told by it.
         Answer::Message { message, code } if code.is_none_or(|code| status(code, era) == StatusCode::OK) => {
@@ -52,7 +63,7 @@ pub(super) fn only_streamed(answer: Answer, id: &str, era: Era) -> Response<Body
             name_session(&mut response, &session);
             response
         }
-        other => streamed(other, id, era),
+        other => streamed(other, id, era, keep),
     }
 }
 
@@ -87,6 +98,12 @@ pub(super) fn whole(answer: Answer, era: Era) -> Response<Body> {
             let mut response = json(message);
             name_session(&mut response, &session);
             response
+        }
+        Answer::Standing(standing) => {
+            let Standing { messages, pen, primed } = *standing;
+            let priming = primed.map(|number| pen.priming(number));
+            let events = messages.map(move |(number, message)| pen.message(number, &message));
+            event_stream(Body::standing(Events::new(Box::pin(stream::iter(priming).chain(events)))))
         }
         Answer::Accepted | Answer::Stream(_) => {
             let mut response = Response::new(Body::empty());
@@ -129,15 +146,18 @@ fn name_session(response: &mut Response<Body>, session: &str) {
     }
 }
 
+/// Events as they are written on the wire.
+pub(super) type EventStream = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
 /// The body of an event stream, which is never quiet for long.
 pub(super) struct Events {
-    events: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    events: EventStream,
     quiet: Pin<Box<Sleep>>,
 }
 
 impl Events {
     /// A body of events as they are written on the wire.
-    pub(super) fn new(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+    pub(super) fn new(events: EventStream) -> Self {
         Self { events, quiet: Box::pin(tokio::time::sleep(KEEP_ALIVE_INTERVAL)) }
     }
 }

@@ -46,13 +46,14 @@ pub(super) async fn of(backends: &Backends, request: &McpRequest) -> Offer {
 /// The capabilities of several servers together, as far as we can deliver
 /// them. There are always tools: a server that is away now may have some.
 fn capabilities(offers: &[&Offer], era: Era) -> Map<String, Value> {
-    let mut capabilities = Map::new();
-    capabilities.insert("tools".to_owned(), json!({}));
-    for capability in SHARED {
-        if offers.iter().any(|offer| offer.has(capability)) {
-            capabilities.insert(capability.to_owned(), json!({}));
-        }
-    }
+    let there = SHARED.into_iter().filter(|capability| offers.iter().any(|offer| offer.has(capability)));
+    let said = std::iter::once("tools").chain(there).map(|capability| {
+        // Whoever has a session can listen, whether or not the servers tell:
+        // that one comes or goes is a change, too.
+        let lists = era == Era::Legacy && capability != "completions";
+        (capability.to_owned(), if lists { json!({"listChanged": true}) } else { json!({}) })
+    });
+    let mut capabilities: Map<String, Value> = said.collect();
     let offers: Vec<&Offer> = offers.iter().copied().filter(|offer| offer.era == era).collect();
     if era == Era::Legacy && offers.iter().any(|offer| offer.has_tasks()) {
         capabilities.insert("tasks".to_owned(), tasks(&offers));

@@ -16,6 +16,7 @@ use crate::auth::{ApiKeySetting, ApiKeySettings, AuthSettings};
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
 use crate::http_client::HttpClient;
+use crate::middleware::decode::ConnectionSettings;
 use crate::middleware::rate_limit::LimiterStore;
 use crate::telemetry::{LineQueue, LogSettings, Sink};
 
@@ -90,6 +91,7 @@ fn gateway() -> Gateway {
             max_body_bytes: 4096,
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
+            connections: ConnectionSettings::default(),
         },
         sessions: Arc::new(Sessions::for_tests(10)),
         quotas: Arc::new(LimiterStore::default().quotas(policies.limits(), [].into(), "__".into())),

@@ -3,6 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { WebSocketClientTransport } from '@modelcontextprotocol/sdk/client/websocket.js';
 import {
     CreateMessageRequestSchema,
     ElicitRequestSchema,
@@ -19,6 +20,7 @@ const schemas = {
 function transportOf({ transport = 'http', url, headers, process: child }) {
     const requestInit = { headers };
     if (transport === 'stdio') return new StdioClientTransport(child);
+    if (transport === 'ws') return new WebSocketClientTransport(new URL(url));
     if (transport === 'sse') return new SSEClientTransport(new URL(url), { requestInit });
     return new StreamableHTTPClientTransport(new URL(url), { requestInit });
 }
@@ -26,6 +28,8 @@ function transportOf({ transport = 'http', url, headers, process: child }) {
 await run(async script => {
     const client = new Client({ name: 'typescript-1', version: '1.0.0' }, { capabilities: capabilities(script) });
     for (const [method, answer] of handlers(script)) client.setRequestHandler(schemas[method], answer);
+    const told = new Set();
+    client.fallbackNotificationHandler = async ({ method }) => void told.add(method);
     const transport = transportOf(script);
     // Only one of the transports remembers what was agreed on.
     let protocolVersion;
@@ -37,6 +41,7 @@ await run(async script => {
     await client.connect(transport);
     return {
         client,
+        told,
         protocolVersion,
         call: (params, options) => client.callTool(params, undefined, options)
     };

@@ -12,11 +12,21 @@ const operations = {
     complete: (client, wanted) => client.complete({ ref: wanted.ref, argument: wanted.argument })
 };
 
-async function outcome(client, call, wanted) {
+// Waits until a notification came.
+async function hear(told, method) {
+    for (let looks = 0; !told.has(method); looks += 1) {
+        if (looks === 2000) throw new Error(`${method} did not come`);
+        await setTimeout(10);
+    }
+    return { told: true };
+}
+
+async function outcome(client, call, wanted, told) {
     while (wanted.after && !existsSync(wanted.after)) await setTimeout(10);
     const progress = [];
     try {
         const onprogress = update => progress.push(update.progress);
+        if (wanted.op === 'told') return { result: await hear(told, wanted.method) };
         const result = await operations[wanted.op ?? 'tool'](client, wanted, { onprogress }, call);
         return { result, progress };
     } catch (error) {
@@ -49,10 +59,10 @@ export function handlers({ answers = {} }) {
 
 export async function run(connect) {
     const script = JSON.parse(process.argv[2]);
-    const { client, protocolVersion, call } = await connect(script);
+    const { client, protocolVersion, call, told } = await connect(script);
     const { tools } = await client.listTools();
     const calls = [];
-    for (const wanted of script.calls) calls.push(await outcome(client, call, wanted));
+    for (const wanted of script.calls) calls.push(await outcome(client, call, wanted, told));
     const instructions = client.getInstructions();
     await client.close();
     console.log(JSON.stringify({ protocolVersion, instructions, tools: tools.map(tool => tool.name), calls }));

@@ -9,13 +9,15 @@ from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
-from wanted import Answers, outcome
+from wanted import Answers, Told, outcome
 
 
-def operations(session: ClientSession) -> dict:
+def operations(session: ClientSession, told: Told) -> dict:
     return {
+        "told": lambda wanted, _: told.wait(wanted["method"]),
         "tool": lambda wanted, progress: session.call_tool(
             wanted["name"], wanted.get("arguments", {}), progress_callback=progress
         ),
@@ -42,21 +44,27 @@ async def connect(script: dict):
         case "sse":
             async with sse_client(script["url"], headers=script["headers"]) as streams:
                 yield streams
+        case "ws":
+            async with websocket_client(script["url"]) as streams:
+                yield streams
         case "stdio":
             async with stdio_client(StdioServerParameters(**script["process"])) as streams:
                 yield streams
 
 
 async def main(script: dict) -> None:
+    told = Told()
     async with connect(script) as (read, write):
-        async with ClientSession(read, write, **Answers(script, types).callbacks()) as session:
+        async with ClientSession(
+            read, write, message_handler=told.hear, **Answers(script, types).callbacks()
+        ) as session:
             hello = await session.initialize()
             tools = await session.list_tools()
             report = {
                 "protocolVersion": hello.protocolVersion,
                 "instructions": hello.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await outcome(operations(session), wanted, McpError) for wanted in script["calls"]],
+                "calls": [await outcome(operations(session, told), wanted, McpError) for wanted in script["calls"]],
             }
     print(json.dumps(report))
 

@@ -6,7 +6,7 @@ The script is `{transport, url, headers, process, calls, mode, answers}`; the tr
 (the default), `sse` or `stdio`, where `process` is `{command, args, env}`. A call is `{op, …}`: a `tool` (the default) or
 `prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
 or one of the lists `prompts`, `resources` and `templates`; one with `after` is made once that file
-exists. `answers` says how the client answers
+exists. With the 1.x clients, `told` waits for a notification of a `method`. `answers` says how the client answers
 questions: `elicitation` (the result), `sampling` (a text), `roots` (a list of URIs). It can answer
 only those that stand there.
 

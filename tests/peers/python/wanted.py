@@ -17,7 +17,29 @@ async def outcome(operations: dict, wanted: dict, refusal: type[Exception]) -> d
         result = await operations[wanted.get("op", "tool")](wanted, on_progress)
     except refusal as error:
         return {"error": {"code": error.error.code, "message": error.error.message, "data": error.error.data}}
-    return {"result": result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": progress}
+    if not isinstance(result, dict):
+        result = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"result": result, "progress": progress}
+
+
+class Told:
+    """The notifications that came."""
+
+    def __init__(self) -> None:
+        self.methods = set()
+        self.more = asyncio.Event()
+
+    async def hear(self, message) -> None:
+        if method := getattr(getattr(message, "root", None), "method", None):
+            self.methods.add(method)
+            self.more.set()
+
+    async def wait(self, method: str) -> dict:
+        async with asyncio.timeout(20):
+            while method not in self.methods:
+                self.more.clear()
+                await self.more.wait()
+        return {"told": True}
 
 
 class Answers:

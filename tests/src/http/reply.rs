@@ -16,6 +16,17 @@ pub struct Answer {
     body: BufReader<Body<Box<dyn Connection>>>,
 }
 
+/// A server-sent event, whether or not it carries a message.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Event {
+    /// `id`, where it has one.
+    pub id: Option<String>,
+    /// `retry`, where it has one.
+    pub retry: Option<String>,
+    /// `data`; empty where it says nothing.
+    pub data: String,
+}
+
 /// An answer read to its end.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -55,17 +66,33 @@ impl Answer {
     ///
     /// When the stream breaks or an event holds no JSON.
     pub fn next_event(&mut self) -> io::Result<Option<Value>> {
-        let mut data = String::new();
+        while let Some(event) = self.next_raw_event()? {
+            if !event.data.is_empty() {
+                return Ok(Some(serde_json::from_str(&event.data)?));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next server-sent event of any kind, comments left out;
+    /// `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the stream breaks.
+    pub fn next_raw_event(&mut self) -> io::Result<Option<Event>> {
+        let mut event = Event::default();
         loop {
             let mut line = String::new();
             if self.body.read_line(&mut line)? == 0 {
                 return Ok(None);
             }
-            let line = line.trim_end_matches(['\r', '\n']);
-            if let Some(more) = line.strip_prefix("data:") {
-                data.push_str(more.trim_start());
-            } else if line.is_empty() && !data.is_empty() {
-                return Ok(Some(serde_json::from_str(&data)?));
+            match line.trim_end_matches(['\r', '\n']).split_once(':') {
+                Some(("id", id)) => event.id = Some(id.trim_start().to_owned()),
+                Some(("retry", retry)) => event.retry = Some(retry.trim_start().to_owned()),
+                Some(("data", more)) => event.data.push_str(more.trim_start()),
+                None if event != Event::default() => return Ok(Some(event)),
+                _ => {}
             }
         }
     }

@@ -22,6 +22,14 @@ pub(super) fn answer(method: &str, seen: &Seen, mut socket: &TcpStream, state: &
             return tools::resume(seen.headers.get(LAST_EVENT_ID).unwrap_or_default(), socket);
         }
         "DELETE" => return status(socket, 200, &[], b"").map(|()| true),
+        "GET" => {
+            if let Some(listeners) = &mut *lock(&state.listeners) {
+                tools::open_stream(socket)?;
+                listeners.push(socket.try_clone()?);
+                return Ok(true);
+            }
+            return status(socket, 405, &[], b"").map(|()| true);
+        }
         _ => return status(socket, 405, &[], b"").map(|()| true),
     }
     let id = &seen.body["id"];

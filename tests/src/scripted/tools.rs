@@ -135,11 +135,13 @@ fn progress(params: &Value, step: u64) -> Value {
     }})
 }
 
-fn open_stream(mut socket: &TcpStream) -> io::Result<()> {
+/// Begins an answer of events.
+pub(super) fn open_stream(mut socket: &TcpStream) -> io::Result<()> {
     socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
 
-fn chunk(mut socket: &TcpStream, message: &Value) -> io::Result<()> {
+/// Sends one event.
+pub(super) fn chunk(mut socket: &TcpStream, message: &Value) -> io::Result<()> {
     let event = format!("event: message\ndata: {message}\n\n");
     socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::catalog::Catalog;
 use crate::backends::item::ItemNaming;
 use crate::backends::tool::ToolNaming;
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::changes::{Changes, Kind, Moment};
 use crate::mcp::request::ItemKind;
 
 /// Lists of tools that are kept for clients of different abilities; clients
@@ -27,6 +29,8 @@ pub(super) struct Catalogs {
     pub(super) prompts: Catalog<ItemNaming>,
     resources: Catalog<ItemNaming>,
     templates: Catalog<ItemNaming>,
+    /// For those who show them to clients.
+    changes: watch::Sender<Changes>,
 }
 
 /// A list of tools.
@@ -45,6 +49,7 @@ impl Catalogs {
             prompts: items(ItemKind::Prompt),
             resources: items(ItemKind::Resource),
             templates: items(ItemKind::Template),
+            changes: watch::Sender::default(),
             naming,
         }
     }
@@ -87,8 +92,30 @@ impl Catalogs {
         }
     }
 
-    /// Notes that everything may have changed at the server.
+    /// When they changed.
+    pub(super) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
+    }
+
+    /// Notes that the server can be asked for its lists, and could not before.
+    pub(super) fn came_up(&self) {
+        self.changes.send_replace(Changes::all(Moment::next()));
+    }
+
+    /// Notes that a list changed that was looked at.
+    pub(super) fn differs(&self, kind: Kind) {
+        self.changes.send_modify(|changes| changes.note(kind, Moment::next()));
+    }
+
+    /// Notes that everything has probably changed at the server.
     pub(super) fn all_changed(&self) {
+        self.all_stale();
+        self.came_up();
+    }
+
+    /// Notes that something may have changed at the server unheard: lists are
+    /// looked at before they are shown again.
+    pub(super) fn all_stale(&self) {
         self.tools_changed();
         self.prompts.changed();
         self.resources.changed();
@@ -97,15 +124,16 @@ impl Catalogs {
 
     /// Takes in a notification; says whether it told of a changed list.
     pub(super) fn hear(&self, method: &str) -> bool {
-        match method {
-            "notifications/tools/list_changed" => self.tools_changed(),
-            "notifications/prompts/list_changed" => self.prompts.changed(),
-            "notifications/resources/list_changed" => {
+        let Some(kind) = Kind::of_notification(method) else { return false };
+        match kind {
+            Kind::Tools => self.tools_changed(),
+            Kind::Prompts => self.prompts.changed(),
+            Kind::Resources => {
                 self.resources.changed();
                 self.templates.changed();
             }
-            _ => return false,
         }
+        self.differs(kind);
         true
     }
 
@@ -122,4 +150,29 @@ pub(super) fn listen_params() -> Value {
         "promptsListChanged": true,
         "resourcesListChanged": true,
     }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::settings::ToolSelection;
+
+    #[test]
+    fn what_the_server_says_is_told_kind_by_kind() {
+        let naming = ToolNaming::new("crm".into(), "__", ToolSelection::default()).unwrap();
+        let catalogs = Catalogs::new(naming, &"crm".into(), "__");
+        let mut changes = catalogs.changes();
+        catalogs.all_stale();
+        assert!(!catalogs.hear("notifications/message") && !changes.has_changed().unwrap());
+        for kind in Kind::ALL {
+            let before = *changes.borrow_and_update();
+            let told: Value = serde_json::from_slice(&kind.notification()).unwrap();
+            assert!(catalogs.hear(told["method"].as_str().unwrap()));
+            let after = *changes.borrow_and_update();
+            assert_eq!(Kind::ALL.map(|other| after.of(other) > before.of(other)), Kind::ALL.map(|other| other == kind));
+        }
+        let before = *changes.borrow_and_update();
+        catalogs.all_changed();
+        assert!(Kind::ALL.iter().all(|kind| changes.borrow().of(*kind) > before.of(*kind)));
+    }
 }

@@ -14,10 +14,13 @@ use super::handshake::stateless_meta;
 use super::link::Link;
 use super::links::SessionKey;
 use super::{Shared, asked, catalog};
+use crate::backends::tool::ToolList;
 use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::changes::Kind;
 use crate::mcp::mirror;
+use crate::mcp::request::ItemKind;
 use crate::mcp::version::Era;
 
 /// How long fetching the whole list may take in the background.
@@ -39,15 +42,20 @@ pub(super) async fn tend(shared: Arc<Shared>) {
 /// Fetches the list until that succeeds, then again whenever it went stale.
 async fn keep_list(shared: &Shared) {
     let name = &shared.settings.name;
-    let mut is_up = false;
+    let (mut is_up, mut last) = (false, None::<Arc<ToolList>>);
     loop {
         let deadline = Instant::now() + FETCH_TIMEOUT;
         let pause = match shared.catalogs.tools().fresh(shared.transport.as_ref(), &shared.links, deadline).await {
             Ok(list) => {
                 if !is_up {
+                    shared.catalogs.came_up();
                     tracing::info!(upstream = %name, tools = list.tools.len(), "the upstream is up");
                 }
-                is_up = true;
+                // A server need not say so.
+                if last.is_some_and(|last| !last.is_same(&list)) {
+                    shared.catalogs.differs(Kind::Tools);
+                }
+                (is_up, last) = (true, Some(list));
                 shared.circuit.succeeded();
                 shared.up(true);
                 catalog::BACKGROUND_REFRESH
@@ -89,7 +97,7 @@ async fn hear_changes(shared: &Shared) {
                 // What happened while nobody listened is not known, but a
                 // stream that ends at once must not make us fetch in a loop.
                 if opened.elapsed() > LISTEN_PAUSE {
-                    shared.catalogs.all_changed();
+                    look_again(shared).await;
                 }
                 LISTEN_PAUSE
             }
@@ -98,6 +106,29 @@ async fn hear_changes(shared: &Shared) {
         };
         // Whether an unreachable one is back is found out elsewhere.
         sleep(pause.max(shared.circuit.retry_after())).await;
+    }
+}
+
+/// Looks at the lists that somebody has seen, and tells of those that changed
+/// unheard. Streams end for many reasons: that one did is no change.
+async fn look_again(shared: &Shared) {
+    let kinds = [
+        (ItemKind::Prompt, Kind::Prompts),
+        (ItemKind::Resource, Kind::Resources),
+        (ItemKind::Template, Kind::Resources),
+    ];
+    let lists = kinds.map(|(kind, told_as)| {
+        let catalog = shared.catalogs.of(kind);
+        (catalog.and_then(|catalog| Some((catalog, catalog.known()?))), told_as)
+    });
+    // That of tools is looked at by who keeps it.
+    shared.catalogs.all_stale();
+    for (list, kind) in lists {
+        let Some((catalog, before)) = list else { continue };
+        let now = catalog.fresh(shared.transport.as_ref(), &shared.links, Instant::now() + FETCH_TIMEOUT).await;
+        if now.is_ok_and(|now| !now.is_same(&before)) {
+            shared.catalogs.differs(kind);
+        }
     }
 }
 

@@ -44,6 +44,24 @@ pub(super) enum Wire {
 impl Arrival {
     pub(super) fn new(head: Parts, server: Option<Arc<str>>, request_timeout: Duration) -> Result<Self, Rejection> {
         let accepts = Accepts::read(&head.headers)?;
+        Self::taking(accepts, head, server, request_timeout)
+    }
+
+    /// The head of a request that is answered with events or not at all.
+    pub(super) fn of_stream(
+        head: Parts,
+        server: Option<Arc<str>>,
+        request_timeout: Duration,
+    ) -> Result<Self, Rejection> {
+        Self::taking(Accepts::events(&head.headers)?, head, server, request_timeout)
+    }
+
+    fn taking(
+        accepts: Accepts,
+        head: Parts,
+        server: Option<Arc<str>>,
+        request_timeout: Duration,
+    ) -> Result<Self, Rejection> {
         // Put there and filled in by the layers around this one; without them
         // nobody is let in.
         let record = head.extensions.get::<Arc<CallRecord>>().cloned().ok_or(Rejection::Internal)?;

@@ -4,13 +4,14 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::HeaderValue;
 use portcullis_policies::Principal;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tower_service::Service;
 
@@ -23,19 +24,19 @@ use crate::mcp::session::{Bearer, Session};
 use crate::middleware::respond;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
-use crate::running::Running;
 
 /// Requests of one connection that run at a time; the next one waits to be
 /// read.
 const MAX_RUNNING: usize = 64;
+
+/// Between two standing streams of one connection.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The MCP half of a stack, as connections use it.
 #[derive(Clone, Debug)]
 pub struct Messages<S> {
     decoder: Arc<Decoder>,
     calls: S,
-    running: Arc<Running>,
-    max_running: usize,
 }
 
 /// One client's connection.
@@ -45,6 +46,7 @@ pub struct Connection {
     client_ip: Option<IpAddr>,
     /// What a client with a handshake agreed on.
     session: ArcSwapOption<Session>,
+    opened: Notify,
     places: Arc<Semaphore>,
     /// What runs, by the id of its request, as JSON.
     requests: Mutex<Vec<(String, AbortHandle)>>,
@@ -55,11 +57,18 @@ pub struct Connection {
 // === impl DecodeLayer ===
 
 impl DecodeLayer {
-    /// The same decoding for connections without HTTP, in front of `calls`; at
-    /// most `max_running` requests run at a time.
+    /// The same decoding for connections without HTTP, in front of `calls`.
     #[must_use]
-    pub fn messages<S>(&self, calls: S, running: Arc<Running>, max_running: usize) -> Messages<S> {
-        Messages { decoder: Arc::clone(&self.decoder), calls, running, max_running }
+    pub fn messages<S>(&self, calls: S) -> Messages<S> {
+        Messages::new(Arc::clone(&self.decoder), calls)
+    }
+}
+
+// === impl Messages ===
+
+impl<S> Messages<S> {
+    pub(super) const fn new(decoder: Arc<Decoder>, calls: S) -> Self {
+        Self { decoder, calls }
     }
 }
 
@@ -73,6 +82,7 @@ impl Connection {
             principal,
             client_ip,
             session: ArcSwapOption::empty(),
+            opened: Notify::new(),
             places: Arc::new(Semaphore::new(MAX_RUNNING)),
             requests: Mutex::default(),
             out,
@@ -114,6 +124,29 @@ impl Connection {
         }
     }
 
+    /// Hands on what is said to the client of its own accord, as soon as it
+    /// has a session; `current` is what is in force. Runs until it is dropped.
+    pub async fn listen<S>(&self, current: impl Fn() -> Messages<S>)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
+    {
+        loop {
+            self.opened.notified().await;
+            // One that ends, as with a reload, is followed by the next.
+            while let Some(session) = self.session.load_full() {
+                let mut messages = current();
+                let mut request = self.arrival(&messages).into_request(Operation::OpenStream { after: None });
+                (request.version, request.session) = (session.version, Some(session));
+                let Ok(Answer::Standing(mut standing)) = messages.calls.call(Box::new(request)).await else { break };
+                while let Some((_, message)) = standing.messages.next().await {
+                    self.say(message).await;
+                }
+                // What comes meanwhile waits.
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
     /// The client has gone: what runs for it ends, and so does its session.
     pub async fn end<S>(&self, messages: &Messages<S>)
     where
@@ -133,7 +166,8 @@ impl Connection {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let Some(_room) = messages.running.admit(messages.max_running) else {
+        let connections = &messages.decoder.settings.connections;
+        let Some(_room) = connections.running.admit(connections.max_running) else {
             let id = request.id.map(|id| request.text(id).to_owned());
             return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
         };
@@ -142,13 +176,14 @@ impl Connection {
             Ok((Answer::Opened { message, session }, ..)) => {
                 self.session.store(messages.decoder.sessions.get(&session, self.bearer()));
                 self.say(message).await;
+                self.opened.notify_one();
             }
-            Ok((Answer::Stream(mut stream), id, era)) => {
+            Ok((Answer::Stream(mut stream), to)) => {
                 while let Some(next) = stream.next().await {
-                    self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &id, era))).await;
+                    self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &to.id, to.era))).await;
                 }
             }
-            Ok((Answer::Accepted, ..)) => {}
+            Ok((Answer::Accepted | Answer::Standing(_), ..)) => {}
             Err(refused) => self.refuse(refused).await,
         }
     }

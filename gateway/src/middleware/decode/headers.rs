@@ -50,6 +50,22 @@ impl Accepts {
             (true, false) => Err(Rejection::NotAcceptable),
         }
     }
+
+    /// The same where there is nothing but an event stream. Here who takes
+    /// anything takes that, and so does who does not say (RFC 9110 §12.5.1).
+    pub(super) fn events(headers: &HeaderMap) -> Result<Self, Rejection> {
+        let ranges = headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let mut essences = ranges.map(|range| range.split(|byte| *byte == b';').next().unwrap_or_default());
+        let is_taken = |essence: &[u8]| {
+            let kinds = [b"text/event-stream".as_slice(), b"text/*", b"*/*"];
+            kinds.iter().any(|kind| essence.trim_ascii().eq_ignore_ascii_case(kind))
+        };
+        if !headers.contains_key(ACCEPT) || essences.any(is_taken) {
+            Ok(Self { json: false, stream: true })
+        } else {
+            Err(Rejection::NotAcceptable)
+        }
+    }
 }
 
 /// Whether the body is declared as JSON. A body that declares nothing is
@@ -77,6 +93,11 @@ pub(super) fn session_id(headers: &HeaderMap) -> Result<Option<&str>, Rejection>
     headers.get(mirror::SESSION_ID).map(HeaderValue::to_str).transpose().map_err(|_| Rejection::UnknownSession)
 }
 
+/// The same where nothing can be done without.
+pub(super) fn needed_session_id(headers: &HeaderMap) -> Result<&str, Rejection> {
+    session_id(headers)?.ok_or(Rejection::InvalidRequest { detail: "Mcp-Session-Id is missing" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +119,23 @@ mod tests {
         let both = Ok(Accepts { json: true, stream: true });
         assert_eq!(accepts("application/json, text/event-stream"), both);
         assert_eq!(accepts("Text/Event-Stream;q=0.5,Application/JSON"), both);
+    }
+
+    #[test]
+    fn only_who_takes_events_gets_a_stream_of_them() {
+        for (value, taken) in [
+            ("text/event-stream", true),
+            ("application/json, Text/Event-Stream;q=0.9", true),
+            ("text/html,*/*;q=0.8", true),
+            ("text/*", true),
+            ("application/json", false),
+            ("", false),
+            ("text/event-streams", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]);
+            assert_eq!(Accepts::events(&headers).is_ok(), taken, "{value}");
+        }
+        assert!(Accepts::events(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Decoder {
         };
         request.refusal = asked.refusal.take();
         let Asked { model, streams, includes_usage, .. } = asked;
-        let (answer, id, era) = carry(request, inner).await.map_err(|refused| match refused.rejection {
+        let (answer, to) = carry(request, inner).await.map_err(|refused| match refused.rejection {
             Rejection::UnknownTool { .. } => Rejection::UnknownTool { tool: model.clone() },
             rejection => rejection,
         })?;
@@ -64,7 +64,7 @@ impl Decoder {
         if streams {
             return Ok(encode::event_stream(chunks::of(answer, facts, includes_usage)?));
         }
-        answer::whole(encode::last(answer, &id, era).await, &facts)
+        answer::whole(encode::last(answer, &to.id, to.era).await, &facts)
     }
 
     /// `GET /v1/models`.

@@ -4,6 +4,7 @@ mod legacy;
 mod modern;
 mod openai;
 mod rest;
+mod streams;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -20,6 +21,7 @@ use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
 use crate::backends::tool::full_name;
+use crate::mcp::request::Operation;
 use crate::mcp::session::Agreement;
 use crate::mcp::version::Version;
 use crate::record::CallRecord;
@@ -93,6 +95,7 @@ impl Front {
             max_body_bytes: SETTINGS_MAX_BODY,
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
+            connections: ConnectionSettings::default(),
         };
         let crm: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
         let chat: Arc<dyn Backend> = Arc::new(TestBackend::model("chat"));

@@ -22,7 +22,7 @@ async fn text(response: Response<Body>) -> String {
 
 #[tokio::test]
 async fn a_stream_is_events_that_no_proxy_holds_back() {
-    let response = streamed(messages(vec![Ok(NOTE), Ok(RESULT)]), "1", Era::Legacy);
+    let response = streamed(messages(vec![Ok(NOTE), Ok(RESULT)]), "1", Era::Legacy, None);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
     assert_eq!(response.headers()[CACHE_CONTROL], "no-cache");
     assert_eq!(response.headers()["x-accel-buffering"], "no");
@@ -31,9 +31,9 @@ async fn a_stream_is_events_that_no_proxy_holds_back() {
 
 #[tokio::test]
 async fn one_message_is_json_unless_only_events_are_taken() {
-    let response = streamed(answer(RESULT, None), "1", Era::Legacy);
+    let response = streamed(answer(RESULT, None), "1", Era::Legacy, None);
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
-    let response = only_streamed(answer(RESULT, None), "1", Era::Legacy);
+    let response = only_streamed(answer(RESULT, None), "1", Era::Legacy, None);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
     assert_eq!(text(response).await, format!("event: message\ndata: {RESULT}\n\n"));
 }
@@ -41,14 +41,14 @@ async fn one_message_is_json_unless_only_events_are_taken() {
 #[tokio::test]
 async fn a_session_is_named_in_either_form() {
     let opened = || Answer::Opened { message: RESULT.into(), session: "s1".into() };
-    for response in [streamed(opened(), "1", Era::Legacy), only_streamed(opened(), "1", Era::Legacy)] {
+    for response in [streamed(opened(), "1", Era::Legacy, None), only_streamed(opened(), "1", Era::Legacy, None)] {
         assert_eq!(response.headers()["mcp-session-id"], "s1");
     }
 }
 
 #[tokio::test]
 async fn a_refusal_within_a_stream_is_its_last_event() {
-    let response = streamed(messages(vec![Ok(NOTE), Err(Rejection::TimedOut)]), "\"q\"", Era::Legacy);
+    let response = streamed(messages(vec![Ok(NOTE), Err(Rejection::TimedOut)]), "\"q\"", Era::Legacy, None);
     assert_eq!(response.status(), 200);
     let body = text(response).await;
     let last = body.trim_end().rsplit("data: ").next().unwrap();
@@ -83,7 +83,7 @@ async fn a_notification_is_accepted_without_a_body() {
 async fn errors_of_stateless_upstreams_have_their_status() {
     for (code, modern) in [(-32601, 404), (-32022, 400), (-32020, 400), (-32600, 400), (-32602, 200), (-1, 200)] {
         assert_eq!(whole(answer(RESULT, Some(code)), Era::Modern).status(), modern, "{code}");
-        assert_eq!(only_streamed(answer(RESULT, Some(code)), "1", Era::Modern).status(), modern, "{code}");
+        assert_eq!(only_streamed(answer(RESULT, Some(code)), "1", Era::Modern, None).status(), modern, "{code}");
         assert_eq!(whole(answer(RESULT, Some(code)), Era::Legacy).status(), 200, "{code}");
     }
 }
@@ -95,7 +95,7 @@ async fn a_quiet_stream_is_kept_alive() {
         tokio::time::sleep(KEEP_ALIVE_INTERVAL * 5 / 2).await;
         Ok(Bytes::from(RESULT))
     }));
-    let mut body = streamed(Answer::Stream(Box::pin(slow)), "1", Era::Legacy).into_body();
+    let mut body = streamed(Answer::Stream(Box::pin(slow)), "1", Era::Legacy, None).into_body();
     let mut events = Vec::new();
     while let Some(frame) = body.frame().await {
         events.push((begun.elapsed().as_secs(), frame.unwrap().into_data().unwrap()));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::backends::transport::TransportError;
+use crate::mcp::changes::{Kind, Moment};
 
 const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
@@ -197,4 +198,21 @@ async fn a_retired_upstream_says_nothing_of_its_successor() {
     fixture.upstream.retire();
     assert!(Arc::clone(&fixture.upstream).call(Box::new(of_modern_client()), Callee::Tool(tool)).await.is_err());
     assert_eq!(fixture.is_up(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_the_server_does_not_tell_is_seen() {
+    let fixture = Fixture::new(|heard| match heard.method.as_str() {
+        // Another tool from the third time on.
+        "tools/list" => Say::result(&format!(r#"{{"tools":[{{"name":"t{}"}}],"ttlMs":0}}"#, heard.nth / 3)),
+        _ => modern(heard),
+    });
+    let mut changes = fixture.upstream.changes().unwrap();
+    settle().await;
+    let up = *changes.borrow_and_update();
+    assert!(Kind::ALL.iter().all(|kind| up.of(*kind) > Moment::BEGINNING), "that it came up is a change");
+    tokio::time::timeout(Duration::from_secs(179), changes.changed()).await.unwrap_err();
+    tokio::time::timeout(Duration::from_secs(60), changes.changed()).await.unwrap().unwrap();
+    let differs = *changes.borrow_and_update();
+    assert!(differs.of(Kind::Tools) > up.of(Kind::Tools) && differs.of(Kind::Prompts) == up.of(Kind::Prompts));
 }

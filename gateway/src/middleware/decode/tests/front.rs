@@ -79,8 +79,8 @@ async fn refusals_echo_the_id_as_it_was_written() {
 #[tokio::test]
 async fn methods_that_do_not_fit_are_told_which_do() {
     for (method, path, allow) in [
-        (Method::GET, "/mcp", "POST, DELETE"),
-        (Method::PUT, "/servers/crm/mcp", "POST, DELETE"),
+        (Method::PATCH, "/mcp", "GET, POST, DELETE"),
+        (Method::PUT, "/servers/crm/mcp", "GET, POST, DELETE"),
         (Method::GET, "/mcp/v1/tools/invoke", "POST"),
         (Method::POST, "/mcp/v2/tools", "GET"),
     ] {
