@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::{Changes, Moment};
 use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::version::Era;
 use crate::rejection::{Rejection, UpstreamFailure};
 use answer::Answer;
 use callee::Callee;
@@ -83,6 +84,24 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// if that is not known by the deadline.
     fn offer(&self, _deadline: Instant) -> BoxFuture<'_, Option<Arc<Offer>>> {
         Box::pin(ready(Some(Arc::new(Offer::tools()))))
+    }
+
+    /// The same without waiting; `None` while never seen.
+    fn known_offer(&self) -> Option<Arc<Offer>> {
+        None
+    }
+
+    /// The tasks that the client of a request has made here, each as JSON.
+    ///
+    /// # Errors
+    ///
+    /// If they are not known by the deadline.
+    fn tasks<'a>(
+        &'a self,
+        _request: &'a McpRequest,
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, UpstreamFailure>> {
+        Box::pin(ready(Ok(Vec::new())))
     }
 
     /// Its prompts, resources or templates.
@@ -212,6 +231,27 @@ impl Backends {
     pub fn of_name(&self, full_name: &str) -> Option<&Arc<dyn Backend>> {
         let upstream = split_name(full_name, &self.separator).map_or(full_name, |(upstream, _)| upstream);
         self.named(upstream)
+    }
+
+    /// The one backend to which a method belongs that the protocol does not
+    /// have: that with an extension whose name ends as the method begins, or
+    /// else the only one with extensions of its own. `server` is the one that
+    /// the path names.
+    #[must_use]
+    pub fn of_extension(&self, method: &str, era: Era, server: Option<&str>) -> Option<&Arc<dyn Backend>> {
+        let asked = self.all.iter().filter(|backend| server.is_none_or(|name| **backend.name() == *name));
+        let extended: Vec<_> = asked
+            .filter_map(|backend| Some((backend, backend.known_offer().filter(|offer| offer.era == era)?)))
+            .filter(|(_, offer)| offer.own_extensions().next().is_some())
+            .collect();
+        let space = method.split_once('/').map(|(space, _)| space);
+        let is_named = |name: &str| space.is_some() && name.rsplit_once('/').map(|(_, last)| last) == space;
+        let named: Vec<_> =
+            extended.iter().filter(|(_, offer)| offer.own_extensions().any(|(name, _)| is_named(name))).collect();
+        match (named.as_slice(), extended.as_slice()) {
+            ([(backend, _)], _) | ([], [(backend, _)]) => Some(backend),
+            _ => None,
+        }
     }
 
     /// A tool that is known without asking anybody, and who has it.

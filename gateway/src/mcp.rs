@@ -27,6 +27,7 @@ pub mod session;
 pub mod splice;
 pub mod sse;
 pub mod streams;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod test_request;
 pub mod version;

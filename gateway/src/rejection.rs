@@ -85,6 +85,8 @@ pub enum Rejection {
         /// The name as the caller wrote it.
         tool: String,
     },
+    /// The task does not exist, or is not the caller's: the same answer.
+    UnknownTask,
     /// The prompt does not exist, or the caller may not have it.
     UnknownPrompt {
         /// The name as the caller wrote it.

@@ -6,6 +6,7 @@ mod items;
 mod listing;
 mod offer;
 mod standing;
+mod tasks;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -62,6 +63,19 @@ impl Router {
                 backend.call(request, Callee::Resource(own)).await
             }
             Operation::List(kind) => listing::list(&self.backends, &request, *kind).await,
+            Operation::Task { task, .. } => {
+                let task = Arc::clone(task);
+                let backend = self.backends.named(&task.upstream).ok_or(Rejection::UnknownTask)?;
+                let _ = request.record.upstream.set(Arc::clone(backend.name()));
+                Arc::clone(backend).call(request, Callee::Task(task)).await
+            }
+            Operation::ListTasks => tasks::list(&self.backends, &request).await,
+            Operation::Extension { upstream, method, .. } => {
+                let method = Arc::clone(method);
+                let backend = self.backends.named(upstream).ok_or(Rejection::UnknownMethod)?;
+                let _ = request.record.upstream.set(Arc::clone(backend.name()));
+                Arc::clone(backend).call(request, Callee::Method(method)).await
+            }
             Operation::ListModels => Ok(listing::models(&self.backends, &request)),
             Operation::Initialize => {
                 let answer = gateway::initialize(&self.backends, &self.sessions, &request).await?;

@@ -45,6 +45,8 @@ pub enum Purpose {
     Event,
     /// `requestState`
     State,
+    /// `taskId`
+    Task,
     /// For tests of what must not be taken for something else.
     #[cfg(test)]
     Test,
@@ -190,6 +192,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Event => "event",
             Self::State => "state",
+            Self::Task => "task",
             #[cfg(test)]
             Self::Test => "test",
         }

@@ -27,6 +27,7 @@ mod shutdown;
 mod standing;
 mod stdio_front;
 mod streaming;
+mod tasks;
 mod tls;
 mod tokens;
 mod transports;

@@ -115,6 +115,15 @@ impl Client {
         self.prepare(message("tools/call", &params).to_string()).open(self.address).expect("an answer")
     }
 
+    /// Posts a request of a handshake revision and returns as soon as the answer begins.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn open(&self, method: &str, params: &Value) -> Answer {
+        self.prepare(message(method, params).to_string()).open(self.address).expect("an answer")
+    }
+
     /// Calls a tool that must succeed, and returns its first text.
     ///
     /// # Panics
@@ -165,7 +174,9 @@ impl Client {
         if let Some(method) = body["method"].as_str() {
             request.headers.set("Mcp-Method", method);
         }
-        if let Some(name) = body["params"]["name"].as_str().or(body["params"]["uri"].as_str()) {
+        if let Some(name) =
+            body["params"]["name"].as_str().or(body["params"]["uri"].as_str()).or(body["params"]["taskId"].as_str())
+        {
             request.headers.set("Mcp-Name", name);
         }
         request

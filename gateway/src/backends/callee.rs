@@ -9,6 +9,7 @@ use super::tool::Tool;
 use crate::mcp::json::push_string;
 use crate::mcp::mirror;
 use crate::mcp::request::Operation;
+use crate::mcp::task::Task;
 
 /// What is called, read or completed.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub enum Callee {
     Prompt(Arc<str>),
     /// A resource or a template, by its URI at the upstream.
     Resource(Arc<str>),
+    /// A task.
+    Task(Arc<Task>),
+    /// A method of an extension.
+    Method(Arc<str>),
 }
 
 // === impl Callee ===
@@ -29,7 +34,7 @@ impl Callee {
     pub const fn tool(&self) -> Option<&Arc<Tool>> {
         match self {
             Self::Tool(tool) => Some(tool),
-            Self::Prompt(_) | Self::Resource(_) => None,
+            Self::Prompt(_) | Self::Resource(_) | Self::Task(_) | Self::Method(_) => None,
         }
     }
 
@@ -38,11 +43,8 @@ impl Callee {
     pub fn quoted(&self) -> Cow<'_, str> {
         match self {
             Self::Tool(tool) => Cow::Borrowed(&tool.upstream_name),
-            Self::Prompt(own) | Self::Resource(own) => {
-                let mut quoted = String::with_capacity(own.len() + 2);
-                push_string(&mut quoted, own);
-                Cow::Owned(quoted)
-            }
+            Self::Prompt(own) | Self::Resource(own) | Self::Method(own) => Cow::Owned(quote(own)),
+            Self::Task(task) => Cow::Owned(quote(&task.own)),
         }
     }
 
@@ -53,6 +55,14 @@ impl Callee {
             (_, Operation::CompletePrompt { .. } | Operation::CompleteResource(_)) => None,
             (Self::Tool(tool), _) => Some(tool.upstream_name_header.clone()),
             (Self::Prompt(own) | Self::Resource(own), _) => Some(mirror::encode(own)),
+            (Self::Task(task), _) => Some(mirror::encode(&task.own)),
+            (Self::Method(_), _) => None,
         }
     }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    push_string(&mut quoted, text);
+    quoted
 }

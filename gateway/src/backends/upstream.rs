@@ -17,12 +17,14 @@ mod link;
 mod links;
 mod listing;
 mod parking;
+mod polling;
 mod relay;
 mod rounds;
 mod sampling;
 mod sent;
 mod single_flight;
 mod state;
+mod tasks;
 mod tending;
 mod translate;
 
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::calling::Call;
@@ -55,6 +57,7 @@ use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Changes;
 use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::splice::Edits;
 use crate::mcp::version::Era;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
@@ -78,6 +81,8 @@ struct Shared {
     catalogs: Catalogs,
     /// Calls that wait for input.
     parked: Parked,
+    /// Places of requests that wait for the end of a task.
+    waiting: Arc<Semaphore>,
     keys: Arc<KeyRing>,
     calls: Arc<dyn Calls>,
     metrics: Arc<Metrics>,
@@ -113,6 +118,7 @@ impl Upstream {
             catalogs: Catalogs::new(naming, &settings.name, separator),
             label: uri::label(&settings.name),
             parked: Parked::default(),
+            waiting: Arc::new(Semaphore::new(tasks::MAX_WAITING)),
             keys,
             calls,
             settings,
@@ -164,6 +170,18 @@ impl Backend for Upstream {
             self.shared.circuit.check().ok()?;
             Some(Arc::clone(&links.own(deadline).await.ok()?.offer))
         })
+    }
+
+    fn known_offer(&self) -> Option<Arc<Offer>> {
+        self.shared.links.offer()
+    }
+
+    fn tasks<'a>(
+        &'a self,
+        request: &'a McpRequest,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Result<Vec<String>, UpstreamFailure>> {
+        Box::pin(self.shared.tasks(request, deadline))
     }
 
     fn items(&self, kind: ItemKind, deadline: Instant) -> BoxFuture<'_, Result<Arc<ItemList>, UpstreamFailure>> {
@@ -268,13 +286,16 @@ impl Shared {
         }
     }
 
-    /// What stands for the `requestState` of a response, where it is to be
-    /// brought back by a stateless client.
-    fn sealed_state(&self, call: &Call, message: &UpstreamMessage) -> Option<String> {
-        let UpstreamKind::Result { members, .. } = &message.kind else { return None };
-        let state = members.request_state.filter(|_| members.wants_input && call.request.era() == Era::Modern)?;
-        let state = State::Relayed(message.text(state).to_owned());
-        Some(state.seal(&self.keys, &call.request, &call.callee, &self.settings.name))
+    /// What of a response its client is to bring back, and so gets sealed: the
+    /// `requestState`, where it is a stateless client, and ids of tasks.
+    fn sealed(&self, call: &Call, message: &UpstreamMessage) -> Result<Edits, Rejection> {
+        let UpstreamKind::Result { result, members, .. } = &message.kind else { return Ok(Edits::new()) };
+        let wants_input = members.wants_input && call.request.era() == Era::Modern;
+        let Some(place) = members.request_state.filter(|_| wants_input) else {
+            return self.task_ids(call, message, *result, members);
+        };
+        let state = State::Relayed(message.text(place).to_owned());
+        Ok(vec![(place, state.seal(&self.keys, &call.request, &call.callee, &self.settings.name))])
     }
 
     /// Looks for what is not on a list, waiting out short outages.

@@ -71,6 +71,8 @@ pub struct ResultMembers {
     pub input_requests: Option<Span>,
     /// `requestState`: what it wants to be told again, as JSON.
     pub request_state: Option<Span>,
+    /// Whether something names a task: `taskId`, or a whole `task`.
+    pub names_task: bool,
     /// How to cut out what only stateless clients know: `resultType`, the cache
     /// fields, and `structuredContent` that is no object.
     pub without_stateless: Cuts,
@@ -94,6 +96,26 @@ impl UpstreamMessage {
         let raw = RawMessage::read(text).map_err(|_| NotAMessage("not a JSON object"))?;
         let kind = raw.into_kind(text)?;
         Ok(Self { bytes, kind })
+    }
+
+    /// The whole text.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was scanned.
+    #[must_use]
+    pub fn whole(&self) -> &str {
+        std::str::from_utf8(&self.bytes).expect("a scanned message is UTF-8")
+    }
+
+    /// Where a part of the text stands.
+    ///
+    /// # Panics
+    ///
+    /// If it is not borrowed from the message.
+    #[must_use]
+    pub fn place(&self, part: &str) -> Span {
+        Span::of(part, self.whole())
     }
 
     /// The text of a part.
@@ -201,6 +223,10 @@ impl ResultMembers {
                 }
                 "requestState" => {
                     members.request_state = Some(Span::of(value, text));
+                    false
+                }
+                "taskId" | "task" => {
+                    members.names_task = true;
                     false
                 }
                 "ttlMs" | "cacheScope" => true,

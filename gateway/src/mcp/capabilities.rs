@@ -105,6 +105,13 @@ impl Capabilities {
     }
 }
 
+/// Whether a `capabilities` object names an extension.
+#[must_use]
+pub fn declares(capabilities: &str, extension: &str) -> bool {
+    let Ok(Value::Object(capabilities)) = serde_json::from_str(capabilities) else { return false };
+    capabilities.get("extensions").and_then(Value::as_object).is_some_and(|extensions| has(extensions, extension))
+}
+
 fn has(object: &Map<String, Value>, member: &str) -> bool {
     object.get(member).is_some_and(Value::is_object)
 }

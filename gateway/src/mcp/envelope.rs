@@ -75,6 +75,10 @@ pub struct Rare {
     pub input_responses: Option<Span>,
     /// `requestState` of the same. Decoded.
     pub request_state: Option<Named>,
+    /// `taskId` of the methods of tasks. Decoded.
+    pub task_id: Option<Named>,
+    /// `task` of a call that is to become one (MCP 2025-11-25, "Tasks").
+    pub task: Option<Span>,
 }
 
 /// A name and where it stands.
@@ -149,7 +153,7 @@ fn not_json(fault: Fault, scanner: &Scanner<'_>) -> EnvelopeError {
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The members of `params` that are read.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 14] = [
     "name",
     "arguments",
     "_meta",
@@ -162,6 +166,8 @@ const KNOWN: [&str; 12] = [
     "ref",
     "inputResponses",
     "requestState",
+    "taskId",
+    "task",
 ];
 
 #[derive(Default)]
@@ -286,6 +292,18 @@ impl Params {
         self.rare.as_ref()?.request_state.as_ref()
     }
 
+    /// `taskId` of the methods of tasks.
+    #[must_use]
+    pub fn task_id(&self) -> Option<&Named> {
+        self.rare.as_ref()?.task_id.as_ref()
+    }
+
+    /// `task` of a call that is to become one.
+    #[must_use]
+    pub fn task(&self) -> Option<Span> {
+        self.rare.as_ref()?.task
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -360,6 +378,12 @@ impl RawParams {
             }
             "requestState" => {
                 params.rare().request_state = Named::read(scanner.value()?, text);
+            }
+            "taskId" => {
+                params.rare().task_id = Named::read(scanner.value()?, text);
+            }
+            "task" => {
+                params.rare().task = object(scanner.value()?);
             }
             other => {
                 self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));

@@ -97,6 +97,19 @@ impl Members {
         scanner.end()
     }
 
+    /// A member of the object `text`; the last, where it is given twice. `None`
+    /// also where there is no object.
+    #[must_use]
+    pub fn get<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+        let mut found = None;
+        let read = Self::for_each(text, |key, value| {
+            if key == name {
+                found = Some(value);
+            }
+        });
+        read.ok().and(found)
+    }
+
     /// What to cut out of the object `text` so that the members whose key
     /// `drop` names are gone.
     ///

@@ -16,6 +16,7 @@ use super::envelope::{Named, Params};
 use super::reference::Reference;
 use super::session::Session;
 use super::splice::Span;
+use super::task::{Task, TaskVerb};
 use super::version::{Era, Version};
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -79,6 +80,10 @@ pub enum Wanted<'a> {
     Prompt(&'a str),
     /// A resource, or a template of some, by both of its URIs.
     Resource(&'a ResourceUri),
+    /// A task, by the full name of the tool that made it.
+    Task(&'a str),
+    /// A method of an extension, as if it were a tool of that full name.
+    Method(&'a str),
 }
 
 /// A resource by its two URIs.
@@ -137,6 +142,24 @@ pub enum Operation {
     },
     /// `completion/complete` of a variable of the template of this URI.
     CompleteResource(ResourceUri),
+    /// Something about a task.
+    Task {
+        /// What.
+        verb: TaskVerb,
+        /// Which one.
+        task: Arc<Task>,
+    },
+    /// `tasks/list`.
+    ListTasks,
+    /// A method that none of ours is, of an extension that one upstream has.
+    Extension {
+        /// The upstream.
+        upstream: Arc<str>,
+        /// The method.
+        method: Arc<str>,
+        /// The two together, as if it were a tool.
+        tool: Arc<str>,
+    },
     /// The stream of what comes of its own accord (HTTP GET).
     OpenStream {
         /// `Last-Event-ID`.
@@ -193,6 +216,15 @@ impl McpRequest {
         }
     }
 
+    /// Whose quota it spends, by the name that limits know.
+    #[must_use]
+    pub const fn spends(&self) -> Option<&Arc<str>> {
+        match &self.operation {
+            Operation::CallTool { tool } | Operation::Extension { tool, .. } => Some(tool),
+            _ => None,
+        }
+    }
+
     /// Where the message says what is called, read or completed.
     #[must_use]
     pub fn named(&self) -> Option<&Named> {
@@ -201,6 +233,9 @@ impl McpRequest {
             Operation::CompletePrompt { .. } | Operation::CompleteResource(_) => {
                 self.params.reference().map(Reference::subject)
             }
+            Operation::Task { .. } => self.params.task_id(),
+            // What its members mean is not for us to know.
+            Operation::Extension { .. } => None,
             _ => self.params.name.as_ref(),
         }
     }
@@ -258,7 +293,7 @@ impl<'a> Wanted<'a> {
     /// [`ResourceUri`].
     pub fn targets(self) -> impl Iterator<Item = Target<'a>> {
         let (first, second) = match self {
-            Self::Tool(name) => (Target::Tool(name), None),
+            Self::Tool(name) | Self::Task(name) | Self::Method(name) => (Target::Tool(name), None),
             Self::Prompt(name) => (Target::Prompt(name), None),
             Self::Resource(uri) => {
                 let public = (uri.public != uri.own).then(|| Target::Resource(&uri.public));
@@ -309,10 +344,12 @@ impl Operation {
     pub fn wanted(&self) -> Option<Wanted<'_>> {
         match self {
             Self::CallTool { tool } => Some(Wanted::Tool(tool)),
+            Self::Extension { tool, .. } => Some(Wanted::Method(tool)),
+            Self::Task { task, .. } => Some(Wanted::Task(&task.tool)),
             Self::GetPrompt { prompt } | Self::CompletePrompt { prompt } => Some(Wanted::Prompt(prompt)),
             Self::ReadResource(uri) | Self::CompleteResource(uri) => Some(Wanted::Resource(uri)),
             // What a list shows is decided item by item.
-            Self::List(_) | Self::ListModels => None,
+            Self::List(_) | Self::ListTasks | Self::ListModels => None,
             Self::Initialize
             | Self::Discover
             | Self::Ping
@@ -338,6 +375,9 @@ impl Operation {
             Self::GetPrompt { .. } => "prompts/get",
             Self::ReadResource(_) => "resources/read",
             Self::CompletePrompt { .. } | Self::CompleteResource(_) => "completion/complete",
+            Self::Task { verb, .. } => verb.method(),
+            Self::ListTasks => "tasks/list",
+            Self::Extension { .. } => "extension",
             Self::OpenStream { .. } => "GET",
             Self::Responded { .. } => "response",
             Self::RootsChanged => "notifications/roots/list_changed",

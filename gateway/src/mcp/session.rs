@@ -7,6 +7,7 @@
 //! is calling.
 
 mod ended;
+mod made;
 mod token;
 
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::ended::Ended;
+use self::made::Made;
 use super::asks::{Asks, MAX_OPEN};
 use super::capabilities::Capabilities;
 use super::changes::Moment;
@@ -60,6 +62,8 @@ pub struct Session {
     pub client_info: Option<Bytes>,
     /// What it is being asked.
     pub asks: Asks,
+    /// The tasks it made.
+    pub tasks: Made,
     /// Its requests that are not answered yet.
     pub in_flight: InFlight,
     /// What waits for its client.
@@ -217,6 +221,7 @@ impl Sessions {
             server: agreement.server,
             abilities: std::str::from_utf8(&agreement.capabilities).map_or(Capabilities::NONE, Capabilities::read),
             asks: Asks::new(Arc::clone(&self.questions)),
+            tasks: Made::default(),
             capabilities: agreement.capabilities,
             client_info: agreement.client_info,
             in_flight: InFlight::default(),

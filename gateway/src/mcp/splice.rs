@@ -57,6 +57,10 @@ impl Span {
     }
 }
 
+/// Changes to a message that were found apart: each a place in it and what
+/// belongs there.
+pub type Edits = Vec<(Span, String)>;
+
 /// The edits of one message, applied together.
 #[derive(Debug, Default)]
 pub struct Splice<'a> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use portcullis_policies::{Access, CallFacts, Decision, PolicySet, Principal, parse_arguments};
+use portcullis_policies::{Access, CallFacts, Decision, PolicySet, Principal, Target, parse_arguments};
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 use tower_layer::Layer;
@@ -58,13 +58,21 @@ impl<S> Layer<S> for AuthorizeLayer {
 
 impl<S> Authorize<S> {
     fn check(&self, request: &mut McpRequest) -> Result<(), Rejection> {
-        if let Operation::List(_) | Operation::ListModels = request.operation {
+        if let Operation::List(_) | Operation::ListTasks | Operation::ListModels = request.operation {
             let (policies, principal) = (Arc::clone(&self.policies), Arc::clone(&request.principal));
             let ip = request.client_ip;
             request.filter = Filter::new(move |wanted| shows(&policies, &principal, wanted, ip));
             return Ok(());
         }
         let Some(wanted) = request.operation.wanted() else { return Ok(()) };
+        if let Wanted::Task(tool) = wanted {
+            let access = self.policies.access(&request.principal, Target::Tool(tool));
+            // On the arguments it was decided when the task was made.
+            if access.needs_arguments() && access.may_list(request.client_ip) {
+                self.metrics.policy_decision(DEFAULT, true);
+                return Ok(());
+            }
+        }
         let decision = self.decide(request, wanted)?;
         let allowed = decision.is_allowed();
         self.metrics.policy_decision(decision.policy.as_deref().unwrap_or(DEFAULT), allowed);
@@ -98,7 +106,7 @@ fn together(decisions: SmallVec<[Decision; 2]>) -> Decision {
 /// Whether a list shows something to the caller.
 fn shows(policies: &PolicySet, principal: &Principal, wanted: Wanted<'_>, ip: Option<IpAddr>) -> bool {
     match wanted {
-        Wanted::Tool(_) | Wanted::Prompt(_) => {
+        Wanted::Tool(_) | Wanted::Prompt(_) | Wanted::Task(_) | Wanted::Method(_) => {
             wanted.targets().all(|target| policies.access(principal, target).may_list(ip))
         }
         // Reading takes no arguments, so that nothing is left open.
@@ -118,6 +126,8 @@ fn unknown(request: &McpRequest, wanted: Wanted<'_>) -> Rejection {
         Wanted::Tool(_) => Rejection::UnknownTool { tool: name },
         Wanted::Prompt(_) => Rejection::UnknownPrompt { prompt: name },
         Wanted::Resource(_) => Rejection::UnknownResource { uri: name },
+        Wanted::Task(_) => Rejection::UnknownTask,
+        Wanted::Method(_) => Rejection::UnknownMethod,
     }
 }
 

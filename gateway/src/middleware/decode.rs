@@ -14,6 +14,7 @@ mod openai;
 mod rest;
 mod session;
 mod stateless;
+mod tasks;
 mod websocket;
 
 use std::sync::Arc;

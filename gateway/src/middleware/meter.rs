@@ -149,6 +149,10 @@ where
                 note(&request.record.resource, &uri.public);
                 None
             }
+            Wanted::Task(name) | Wanted::Method(name) => {
+                note(&request.record.tool, name);
+                None
+            }
         };
         let running = Running { record: Arc::clone(&request.record), metrics, audit: None };
         let Some(audit) = self.layer.audit.clone() else {

@@ -2,7 +2,7 @@
 //!
 //! Inside `authorize`, so that a refused call spends no quota; outside
 //! `router`, so that a limited call reaches no backend. Only `tools/call`
-//! spends, by the name in the body.
+//! spends, by the name in the body, and what an extension has of its own.
 
 mod quotas;
 
@@ -64,7 +64,7 @@ where
     }
 
     fn call(&mut self, request: Box<McpRequest>) -> Self::Future {
-        let spent = match request.tool() {
+        let spent = match request.spends() {
             Some(tool) => self.quotas.spend(tool, request.principal.name(), request.client_ip, &request.limits),
             None => Ok(()),
         };

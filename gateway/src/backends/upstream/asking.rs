@@ -10,10 +10,11 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::timeout;
 
+use super::tasks::related;
 use crate::mcp::answer::UpstreamMessage;
-use crate::mcp::asks::Reply;
+use crate::mcp::asks::{Reply, Said};
 use crate::mcp::session::Session;
-use crate::mcp::splice::{Span, Splice};
+use crate::mcp::splice::{Edits, Span, Splice};
 
 /// How long a person may think about a question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -31,6 +32,8 @@ struct Answered {
     id: String,
     /// `None` where the client did not answer in time.
     reply: Option<Reply>,
+    /// A task's id for the client, and that at the server, as JSON.
+    named: Option<(String, String)>,
 }
 
 // === impl Asking ===
@@ -41,18 +44,29 @@ impl Asking {
         self.open.is_empty()
     }
 
-    /// The question as the client hears it; `id` is the server's. `None` if
-    /// the client is asked too much already.
-    pub(super) fn put(&mut self, session: &Session, message: &UpstreamMessage, id: Span) -> Option<Bytes> {
+    /// The question as the client hears it; `id` is the server's, and `named`
+    /// how the client knows the task that it is about. `None` if the client is
+    /// asked too much already.
+    pub(super) fn put(
+        &mut self,
+        session: &Session,
+        message: &UpstreamMessage,
+        id: Span,
+        named: &Edits,
+    ) -> Option<Bytes> {
         let ask = session.asks.ask()?;
         let mut splice = Splice::default();
         splice.replace(id, ask.id.as_bytes());
+        for (span, known) in named {
+            splice.replace(*span, known.as_bytes());
+        }
+        let named = named.first().map(|(span, known)| (known.clone(), message.text(*span).to_owned()));
         let question = splice.apply(&message.bytes);
         let id = message.text(id).to_owned();
         let answered = async move {
             let mut ask = ask;
             let reply = timeout(PATIENCE, &mut ask.reply).await.ok().and_then(Result::ok);
-            Answered { id, reply }.for_server()
+            Answered { id, reply, named }.for_server()
         };
         self.open.push(answered.boxed());
         Some(question)
@@ -80,6 +94,13 @@ impl Answered {
         let Some(reply) = self.reply else { return refusal(&self.id, "the client did not answer in time") };
         let mut splice = Splice::default();
         splice.replace(reply.id, self.id.as_bytes());
+        if let Some((known, own)) = &self.named
+            && let Ok(result) = reply.result()
+            && let Some(place) = related(result).filter(|id| id == known)
+            && let Said::Result(within) = reply.said
+        {
+            splice.replace(Span::of(place, result).offset(within.start()), own.as_bytes());
+        }
         splice.apply(&reply.body)
     }
 }

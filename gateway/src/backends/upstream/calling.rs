@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_policies::parse_arguments;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::introduction::Introduction;
@@ -17,7 +18,7 @@ use super::links::SessionKey;
 use super::relay::Relay;
 use super::sent::{Sent, Waiting};
 use super::state::State;
-use super::{Shared, handshake, rounds, translate};
+use super::{Shared, handshake, rounds, tasks, translate};
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
@@ -44,6 +45,10 @@ pub(super) struct Call {
     abilities: Capabilities,
     pub(super) waiting: Waiting,
     pub(super) deadline: Instant,
+    /// How long the server may be silent.
+    pub(super) patience: Duration,
+    /// The place of a request that waits for the end of a task.
+    place: Option<OwnedSemaphorePermit>,
     /// What is sent besides, where the request is made again.
     pub(super) follow_up: Option<String>,
 }
@@ -88,13 +93,17 @@ impl Shared {
             Some(State::Again) | None => None,
         };
         let abilities = self.told(request.session.as_ref().map_or(request.abilities, |session| session.abilities));
+        let place = tasks::waits(&request).then(|| Arc::clone(&self.waiting).try_acquire_owned().ok()).flatten();
+        let patience = self.patience(place.is_some());
         let mut call = Call {
             arguments,
             callee,
             key: session_key(&request, abilities),
             abilities,
             waiting: Waiting::begin(&request),
-            deadline: request.deadline.min(Instant::now() + self.settings.timeout),
+            deadline: request.deadline.min(Instant::now() + patience),
+            patience,
+            place,
             request,
             follow_up,
         };
@@ -108,7 +117,7 @@ impl Shared {
                         mended = true;
                         continue;
                     }
-                    if rounds::must_ask(&self, &call.request, &message) {
+                    if rounds::goes_on(&self, &call.request, &message) {
                         sent.answered();
                         return Ok(Answer::Stream(rounds::stream(self, call, message)));
                     }
@@ -117,8 +126,10 @@ impl Shared {
                 }
                 Ok(Attempted { first: First::Stream(messages), sent }) => {
                     self.answered();
-                    let deadline = call.deadline;
-                    return Relay::new(self, call, sent, messages).answer(deadline).await;
+                    let (deadline, waits) = (call.deadline, call.place.is_some() && call.request.takes_stream);
+                    let relay = Relay::new(self, call, sent, messages);
+                    // Who waits for long hears that it is waited for.
+                    return if waits { Ok(Answer::Stream(relay.messages())) } else { relay.answer(deadline).await };
                 }
                 Err(Failure::Rejected(rejection)) => return Err(self.rejected(&call.request, rejection)),
                 Err(Failure::Failed(error, link)) => (error, link),
@@ -162,6 +173,13 @@ impl Shared {
                 link.map_err(|error| Failure::Failed(before_call(error), None))?
             }
         };
+        if request.era() != link.era {
+            match callee {
+                Callee::Task(_) => return Err(Failure::Rejected(Rejection::UnknownTask)),
+                Callee::Method(_) => return Err(Failure::Rejected(Rejection::UnknownMethod)),
+                Callee::Tool(_) | Callee::Prompt(_) | Callee::Resource(_) => {}
+            }
+        }
         let id = self.links.next_id();
         let outgoing = Outgoing {
             body: translate::call(

@@ -51,7 +51,7 @@ pub(super) fn modern_link(connection: u64) -> Link {
         version: HeaderValue::from_static(Version::MODERN.as_str()),
         session: None,
         connection,
-        offer: Arc::default(),
+        offer: Arc::new(Offer::none(Era::Modern)),
     }
 }
 
@@ -151,12 +151,12 @@ fn modern_offer(message: &UpstreamMessage) -> Option<Offer> {
     match &message.kind {
         UpstreamKind::Result { result, .. } => {
             let result: Value = serde_json::from_str(message.text(*result)).ok()?;
-            lists_modern(&result["supportedVersions"]).then(|| Offer::read(result))
+            lists_modern(&result["supportedVersions"]).then(|| Offer::read(Era::Modern, result))
         }
-        UpstreamKind::Error { code, .. } if MODERN_CODES.contains(code) => Some(Offer::default()),
+        UpstreamKind::Error { code, .. } if MODERN_CODES.contains(code) => Some(Offer::none(Era::Modern)),
         UpstreamKind::Error { code: UNSUPPORTED_VERSION, error, .. } => {
             let error: Value = serde_json::from_str(message.text(*error)).ok()?;
-            lists_modern(&error["data"]["supported"]).then(Offer::default)
+            lists_modern(&error["data"]["supported"]).then(|| Offer::none(Era::Modern))
         }
         _ => None,
     }
@@ -175,7 +175,7 @@ pub(super) async fn initialize(
         version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
         session: None,
         connection,
-        offer: Arc::default(),
+        offer: Arc::new(Offer::none(Era::Legacy)),
     };
     let asked = ask(transport, &opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
@@ -187,7 +187,7 @@ pub(super) async fn initialize(
     let version = result["protocolVersion"].as_str().filter(|version| has_handshake(version));
     let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
-    let offer = Arc::new(Offer::read(result));
+    let offer = Arc::new(Offer::read(Era::Legacy, result));
     let link = Link { era: Era::Legacy, version, session: asked.session, connection, offer };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     transport.notify(initialized, link.headers()).await?;
@@ -236,6 +236,9 @@ pub(super) async fn ask(
             params["_meta"] = stateless_meta(Capabilities::NONE);
         }
         headers.insert(mirror::METHOD, HeaderValue::from_static(method));
+        if let Some(task) = params["taskId"].as_str() {
+            headers.insert(mirror::NAME, mirror::encode(task));
+        }
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
     let outgoing =

@@ -11,6 +11,13 @@ use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::version::Version;
 
+/// The capabilities by which a client says that it can be asked something.
+const QUESTIONS: &[(&str, &[Question])] = &[
+    ("sampling", &[Question::Sampling]),
+    ("elicitation", &[Question::Form, Question::Url]),
+    ("roots", &[Question::Roots]),
+];
+
 /// For whom a session is opened.
 #[derive(Clone, Debug)]
 pub(super) struct Introduction {
@@ -42,13 +49,19 @@ impl Introduction {
     pub(super) fn params(&self) -> Value {
         let said = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object);
         let session = self.session.as_ref();
-        let mut capabilities = match session.filter(|_| !self.abilities.is_empty()) {
+        let mut capabilities = match session {
             Some(session) => said(&session.capabilities).unwrap_or_else(|| json!({})),
             None => self.abilities.to_value(),
         };
         if let Some(capabilities) = capabilities.as_object_mut() {
-            // Nobody could ask the client for what became of a task.
+            // Of tasks in which clients answer: nobody could ask the client for
+            // what became of one. Tasks of servers need no capability of clients.
             capabilities.remove("tasks");
+            for (name, questions) in QUESTIONS {
+                if !questions.iter().any(|question| self.abilities.can(*question)) {
+                    capabilities.remove(*name);
+                }
+            }
             if self.abilities.can(Question::Sampling) {
                 // Where the client cannot, the gateway does.
                 capabilities.entry("sampling").or_insert_with(|| json!({}));

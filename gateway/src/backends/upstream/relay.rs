@@ -66,7 +66,7 @@ impl Relay {
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
         match self.next(deadline).await? {
             Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
-            Event::Response(message) if rounds::must_ask(&self.shared, &self.call.request, &message) => {
+            Event::Response(message) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
             }
             Event::Response(message) => {
@@ -81,6 +81,11 @@ impl Relay {
     }
 
     fn stream(self, first: Bytes) -> AnswerStream {
+        Box::pin(futures_util::stream::once(std::future::ready(Ok(first))).chain(self.messages()))
+    }
+
+    /// All messages from here on, while they are waited for.
+    pub(super) fn messages(self) -> AnswerStream {
         let rest = futures_util::stream::unfold(Next::Relay(Box::new(self)), |next| async {
             match next {
                 Next::Relay(relay) => Some(relay.step().await),
@@ -91,15 +96,15 @@ impl Relay {
                 Next::End => None,
             }
         });
-        Box::pin(futures_util::stream::once(std::future::ready(Ok(first))).chain(rest))
+        Box::pin(rest)
     }
 
     /// The next message of a stream, and how it goes on.
     async fn step(mut self: Box<Self>) -> (Result<Bytes, Rejection>, Next) {
-        let deadline = Instant::now() + self.shared.settings.timeout;
+        let deadline = Instant::now() + self.call.patience;
         match self.next(deadline).await {
             Ok(Event::Notice(message)) => (Ok(message), Next::Relay(self)),
-            Ok(Event::Response(message)) if rounds::must_ask(&self.shared, &self.call.request, &message) => {
+            Ok(Event::Response(message)) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 let mut stream = rounds::stream(self.shared, self.call, message);
                 let first = stream.next().await.unwrap_or(Err(Rejection::Internal));
                 (first, Next::Stream(stream))
@@ -138,7 +143,7 @@ impl Relay {
                 Ok(Happened::Message(None)) => Err(TransportError::Disconnected("the stream ended".to_owned())),
                 Ok(Happened::Answer(answer)) => {
                     self.tell_server(answer);
-                    deadline = Instant::now() + self.shared.settings.timeout;
+                    deadline = Instant::now() + self.call.patience;
                     continue;
                 }
                 Err(_) => {
@@ -166,7 +171,7 @@ impl Relay {
         match &message.kind {
             UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => Ok(Some(Event::Response(message))),
             UpstreamKind::Notification { method, progress_token } if self.passes(&message, method, *progress_token) => {
-                self.shared.heard(&self.call, &self.sent, &message).map(|notice| Some(Event::Notice(notice)))
+                self.shared.heard(&self.call, &self.sent, &message).map(|notice| notice.map(Event::Notice))
             }
             UpstreamKind::Notification { .. } => Ok(None),
             UpstreamKind::Request { id, method, params } => {
@@ -189,8 +194,12 @@ impl Relay {
                         None => Ok(None),
                     };
                 }
+                let named = self.shared.task_ids_on_the_way(&self.call, &message);
                 let Some(session) = &request.session else { return Ok(Some(Event::Question(message))) };
-                let put = self.asking.get_or_insert_default().put(session, &message, *id);
+                let put = named.and_then(|named| {
+                    let asking = self.asking.get_or_insert_default();
+                    asking.put(session, &message, *id, &named)
+                });
                 if put.is_none() {
                     self.tell_server(refusal(message.text(*id), "the client is asked too much at a time"));
                 }
@@ -212,6 +221,8 @@ impl Relay {
             "notifications/message" => request.era() == Era::Legacy || request.params.meta.names_log_level,
             // About requests of the server.
             "notifications/cancelled" => false,
+            // Known by an id that stays the same within a session alone.
+            super::tasks::STATUS => request.session.is_some(),
             // Stateless clients do not know it.
             "notifications/elicitation/complete" => request.era() == Era::Legacy,
             // What tells of a changed list is not about this call.
@@ -231,9 +242,10 @@ impl Relay {
 }
 
 impl Shared {
-    /// A notification of a call as the client hears it.
-    fn heard(&self, call: &Call, sent: &Sent, message: &UpstreamMessage) -> Result<Bytes, Rejection> {
-        translate::answer(&call.request, sent.link.era, &self.label, None, message)
+    /// A notification of a call as the client hears it, if it does.
+    fn heard(&self, call: &Call, sent: &Sent, message: &UpstreamMessage) -> Result<Option<Bytes>, Rejection> {
+        let Some(sealed) = self.task_ids_on_the_way(call, message) else { return Ok(None) };
+        translate::answer(&call.request, sent.link.era, &self.label, &sealed, message).map(Some)
     }
 
     /// Takes in the response of a call: what the client hears, and how the
@@ -256,8 +268,9 @@ impl Shared {
         if let Some(wanted) = parking::urls_wanted(self, call, message) {
             return Ok((wanted, None));
         }
-        let state = self.sealed_state(call, message);
-        match translate::answer(request, sent.link.era, &self.label, state.as_deref(), message) {
+        let sealed = self.sealed(call, message);
+        let answer = sealed.and_then(|sealed| translate::answer(request, sent.link.era, &self.label, &sealed, message));
+        match answer {
             Ok(message) => Ok((message, code)),
             Err(rejection) => {
                 request.record.set_status(CallStatus::Error);

@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Shared;
 use super::asking::PATIENCE;
 use super::calling::{Attempted, Call, First};
 use super::relay::{Event, Relay};
+use super::{Shared, polling};
 use crate::backends::answer::AnswerStream;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::asks::Ask;
@@ -39,7 +39,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a server wants to know before it goes on.
-struct Wanted {
+pub(super) struct Wanted {
     questions: Vec<Asked>,
     /// `requestState`, as JSON.
     state: Option<String>,
@@ -54,9 +54,15 @@ struct Asked {
     question: Question,
 }
 
+/// Whether a response is not the end: it asks for something, or is a task to be
+/// waited for.
+pub(super) fn goes_on(shared: &Shared, request: &McpRequest, message: &UpstreamMessage) -> bool {
+    must_ask(shared, request, message) || polling::must_wait(request, message)
+}
+
 /// Whether a response asks for what the client of `request` must be asked, or
 /// what is answered here in its place.
-pub(super) fn must_ask(shared: &Shared, request: &McpRequest, message: &UpstreamMessage) -> bool {
+fn must_ask(shared: &Shared, request: &McpRequest, message: &UpstreamMessage) -> bool {
     if !matches!(&message.kind, UpstreamKind::Result { members, .. } if members.wants_input) {
         return false;
     }
@@ -96,7 +102,7 @@ impl Drop for Driving {
     }
 }
 
-type Sender = mpsc::Sender<Result<Bytes, Rejection>>;
+pub(super) type Sender = mpsc::Sender<Result<Bytes, Rejection>>;
 
 /// Goes on until the response; returns it.
 async fn drive(
@@ -109,6 +115,9 @@ async fn drive(
     let mut visited: HashMap<String, Value> = HashMap::new();
     let end = Instant::now() + PATIENCE * u32::try_from(MAX_ROUNDS).unwrap_or(1);
     loop {
+        if polling::must_wait(&call.request, &message) {
+            return polling::wait(&shared, &call, &message, client).await;
+        }
         let wanted = Wanted::read(&message).ok_or_else(|| call.cannot("the server's questions are malformed"))?;
         let again = |asked: &Asked| asked.params.as_ref().and_then(|params| visited.get(params)).cloned();
         let answers: Vec<(String, Value)> =
@@ -138,7 +147,7 @@ async fn drive(
         call.deadline = Instant::now() + shared.settings.timeout;
         let Attempted { first, mut sent } = shared.attempt_at_last(&call).await?;
         let mut relay = match first {
-            First::Response { message: response, .. } if must_ask(&shared, &call.request, &response) => {
+            First::Response { message: response, .. } if goes_on(&shared, &call.request, &response) => {
                 sent.answered();
                 message = response;
                 continue;
@@ -154,7 +163,7 @@ async fn drive(
                 Event::Notice(notice) => {
                     client.send(Ok(notice)).await.map_err(|_| Rejection::Cancelled)?;
                 }
-                Event::Response(response) if must_ask(&shared, &relay.call.request, &response) => {
+                Event::Response(response) if goes_on(&shared, &relay.call.request, &response) => {
                     relay.sent.answered();
                     break response;
                 }
@@ -171,7 +180,7 @@ async fn drive(
 
 /// Puts the questions to the client, all at the same time, and waits for its
 /// answers.
-async fn ask(
+pub(super) async fn ask(
     shared: &Arc<Shared>,
     call: &Call,
     wanted: &Wanted,
@@ -216,16 +225,21 @@ fn follow_up(answers: Vec<(String, Value)>, state: Option<&str>) -> String {
 impl Wanted {
     fn read(message: &UpstreamMessage) -> Option<Self> {
         let UpstreamKind::Result { members, .. } = &message.kind else { return None };
+        let state = members.request_state.map(|state| message.text(state).to_owned());
+        Self::of(members.input_requests.map(|requests| message.text(requests)), state)
+    }
+
+    /// The same of `inputRequests` and `requestState`, as JSON.
+    pub(super) fn of(requests: Option<&str>, state: Option<String>) -> Option<Self> {
         let mut questions = Vec::new();
         let mut well_formed = true;
-        if let Some(requests) = members.input_requests {
-            Members::for_each(message.text(requests), |key, value| match Asked::read(key.into_owned(), value) {
+        if let Some(requests) = requests {
+            Members::for_each(requests, |key, value| match Asked::read(key.into_owned(), value) {
                 Some(asked) if questions.len() < MAX_QUESTIONS => questions.push(asked),
                 _ => well_formed = false,
             })
             .ok()?;
         }
-        let state = members.request_state.map(|state| message.text(state).to_owned());
         (well_formed && (!questions.is_empty() || state.is_some())).then_some(Self { questions, state })
     }
 }

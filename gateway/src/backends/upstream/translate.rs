@@ -9,16 +9,18 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::link::Link;
+use super::polling;
 use crate::backends::callee::Callee;
 use crate::decimal::push_decimal;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::Members;
 use crate::mcp::request::{McpRequest, Operation};
-use crate::mcp::splice::Splice;
+use crate::mcp::splice::{Span, Splice};
+use crate::mcp::task::EXTENSION;
 use crate::mcp::version::Era;
 use crate::mcp::{meta, mirror};
 use crate::rejection::Rejection;
@@ -92,7 +94,7 @@ pub(super) fn call(
         });
         if link.era == Era::Modern {
             let keeps_members = cuts.as_ref().is_some_and(|(_, cuts)| cuts.keeps_members);
-            insertion = bridged_meta(request, abilities, keeps_members);
+            insertion = bridged_meta(request, abilities, link, keeps_members);
             match (meta.span, meta.malformed) {
                 (Some(span), _) => splice.insert(span.start() + 1, insertion.as_bytes()),
                 (None, Some(malformed)) => splice.replace(malformed, insertion.as_bytes()),
@@ -113,7 +115,7 @@ pub(super) fn call(
 /// What is inserted so that a stateless server finds what it needs: members
 /// at the beginning of the `_meta` there is, a whole one in the place of what
 /// is none, or one before all other parameters.
-fn bridged_meta(request: &McpRequest, abilities: Capabilities, keeps_members: bool) -> String {
+fn bridged_meta(request: &McpRequest, abilities: Capabilities, link: &Link, keeps_members: bool) -> String {
     let client_info = request
         .session
         .as_ref()
@@ -126,7 +128,17 @@ fn bridged_meta(request: &McpRequest, abilities: Capabilities, keeps_members: bo
         (None, Some(_)) => ("{", "}"),
         (None, None) => (r#""_meta":{"#, "},"),
     };
-    let abilities = if abilities.is_empty() { Cow::Borrowed("{}") } else { abilities.to_value().to_string().into() };
+    let knows_tasks = polling::can_wait(request) && link.offer.has_tasks();
+    let abilities = if knows_tasks {
+        let mut said = abilities.to_value();
+        // The gateway waits for them in the place of its client.
+        said["extensions"] = json!({EXTENSION: {}});
+        said.to_string().into()
+    } else if abilities.is_empty() {
+        Cow::Borrowed("{}")
+    } else {
+        abilities.to_value().to_string().into()
+    };
     [before, BRIDGED_META, &abilities, BRIDGED_INFO, client_info, behind].concat()
 }
 
@@ -138,7 +150,12 @@ pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, argume
         headers.insert(TRACEPARENT, traceparent.clone());
     }
     if link.era == Era::Modern {
-        headers.insert(mirror::METHOD, HeaderValue::from_static(request.operation.method()));
+        let method = match &request.operation {
+            // Decoded from printable characters.
+            Operation::Extension { method, .. } => HeaderValue::from_str(method).ok(),
+            known => Some(HeaderValue::from_static(known.method())),
+        };
+        headers.extend(method.map(|method| (mirror::METHOD, method)));
         if let Some(name) = callee.header(&request.operation) {
             headers.insert(mirror::NAME, name);
         }
@@ -152,7 +169,8 @@ pub(super) fn headers(request: &McpRequest, callee: &Callee, link: &Link, argume
 }
 
 /// The answer of a server of `era` as the client of `request` must hear it.
-/// `label` names the server in URIs, `state` stands for its `requestState`.
+/// `label` names the server in URIs, `sealed` is what stands for its own state
+/// and ids.
 ///
 /// # Errors
 ///
@@ -161,11 +179,14 @@ pub(super) fn answer(
     request: &McpRequest,
     era: Era,
     label: &str,
-    state: Option<&str>,
+    sealed: &[(Span, String)],
     message: &UpstreamMessage,
 ) -> Result<Bytes, Rejection> {
     let edits;
     let mut splice = Splice::default();
+    for (span, text) in sealed {
+        splice.replace(*span, text.as_bytes());
+    }
     match &message.kind {
         UpstreamKind::Result { id, result, members } => {
             splice.replace(*id, request.id_text().as_bytes());
@@ -179,9 +200,6 @@ pub(super) fn answer(
                     }
                 }
                 (Era::Legacy, Era::Legacy) | (Era::Modern, _) => {}
-            }
-            if let (Some(state), Some(span)) = (state, members.request_state) {
-                splice.replace(span, state.as_bytes());
             }
             edits = content::edits(request, label, message, *result);
             for (span, text) in &edits {

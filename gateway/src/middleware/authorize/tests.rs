@@ -5,7 +5,8 @@ use tower::{ServiceExt, service_fn};
 
 use super::*;
 use crate::mcp::request::ResourceUri;
-use crate::mcp::test_request::{call, call_with, list};
+use crate::mcp::task::{Task, TaskVerb};
+use crate::mcp::test_request::{call, call_with, list, request};
 
 const POLICIES: &str = r#"
 policies:
@@ -153,4 +154,32 @@ async fn a_resource_has_no_arguments() {
     let inner = service_fn(|_| std::future::ready(Ok::<_, Rejection>(())));
     let refused = layer.layer(inner).oneshot(request).await.unwrap_err();
     assert_eq!(refused, Rejection::UnknownResource { uri: "a:b".to_owned() });
+}
+
+/// A request about a task that a tool made.
+fn about_task_of(tool: &str) -> Box<McpRequest> {
+    let task = Task { upstream: "crm".into(), tool: tool.into(), own: "7".into() };
+    let message = r#"{"jsonrpc":"2.0","id":"q","method":"tasks/get","params":{"taskId":"x"}}"#;
+    request(Operation::Task { verb: TaskVerb::Get, task: Arc::new(task) }, message)
+}
+
+#[tokio::test]
+async fn a_task_is_decided_as_the_tool_that_made_it() {
+    assert!(pass(&Arc::default(), about_task_of("crm__find")).await.is_ok());
+    for tool in ["crm__delete_all", "other__tool", "far__tool"] {
+        assert_eq!(pass(&Arc::default(), about_task_of(tool)).await.unwrap_err(), Rejection::UnknownTask, "{tool}");
+    }
+    // On its arguments it was decided when the task was made.
+    assert!(pass(&Arc::default(), about_task_of("files__read")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_method_of_an_extension_is_decided_as_a_tool() {
+    let asked = |upstream: &str| {
+        let tool = format!("{upstream}__notes/list").into();
+        let (upstream, method) = (upstream.into(), "notes/list".into());
+        request(Operation::Extension { upstream, method, tool }, r#"{"jsonrpc":"2.0","id":"q","method":"notes/list"}"#)
+    };
+    assert!(pass(&Arc::default(), asked("crm")).await.is_ok());
+    assert_eq!(pass(&Arc::default(), asked("other")).await.unwrap_err(), Rejection::UnknownMethod);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::arrival::{Arrival, Wire};
 use super::headers::NamedVersion;
@@ -16,6 +17,7 @@ use crate::mcp::reference::Reference;
 use crate::mcp::request::{Filter, ItemKind, McpRequest, Operation, ResourceUri};
 use crate::mcp::session::Session;
 use crate::mcp::splice::Span;
+use crate::mcp::task::{PATIENCE, TaskVerb};
 use crate::mcp::version::{Era, Version};
 use crate::rejection::Rejection;
 
@@ -75,7 +77,7 @@ impl Decoder {
             Era::Modern => (stateless::check(&envelope, arrival.mirrors())?, None),
             Era::Legacy => self.legacy(&arrival, method, version)?,
         };
-        let operation = self.operation(method, &envelope, era, arrival.server.as_deref());
+        let operation = self.operation(method, &envelope, era, &arrival, body);
         let operation = operation.inspect(|operation| {
             // Set once a request; the first word stays.
             let _ = arrival.record.rpc_method.set(operation.method());
@@ -90,6 +92,11 @@ impl Decoder {
             (None, Some(span)) if era == Era::Modern => Capabilities::read(text(body, span)),
             _ => Capabilities::NONE,
         };
+        let deadline = match operation {
+            // It is there to wait.
+            Operation::Task { verb: TaskVerb::Result, .. } => Instant::now() + PATIENCE,
+            _ => arrival.deadline,
+        };
         Ok(Decoded::Request(Box::new(McpRequest {
             operation,
             body: body.clone(),
@@ -102,7 +109,7 @@ impl Decoder {
             principal: arrival.principal,
             takes_stream: arrival.accepts.stream,
             abilities,
-            deadline: arrival.deadline,
+            deadline,
             timeout: arrival.timeout,
             mirrored,
             record: arrival.record,
@@ -160,8 +167,10 @@ impl Decoder {
         method: &str,
         envelope: &Envelope<'_>,
         era: Era,
-        server: Option<&str>,
+        arrival: &Arrival,
+        body: &Bytes,
     ) -> Result<Operation, Rejection> {
+        let server = arrival.server.as_deref();
         if envelope.id.is_none() {
             return match method {
                 "notifications/cancelled" => Ok(Operation::Cancelled),
@@ -195,7 +204,10 @@ impl Decoder {
                     Reference::Resource(uri) => Operation::CompleteResource(resource(&uri.text, server)),
                 })
             }
-            _ => ItemKind::of_method(method).map(Operation::List).ok_or(Rejection::UnknownMethod),
+            _ => match ItemKind::of_method(method) {
+                Some(kind) => Ok(Operation::List(kind)),
+                None => self.rare(method, envelope, era, arrival, body),
+            },
         }
     }
 
@@ -220,7 +232,7 @@ fn resource(text: &Arc<str>, server: Option<&str>) -> ResourceUri {
     server.map_or_else(|| uri::of_all(text), |server| uri::of_one(server, text))
 }
 
-fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
+pub(super) fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     if envelope.params.meta_malformed {
         return Err(Rejection::invalid_params("`_meta` must be an object"));
     }
@@ -231,6 +243,6 @@ fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn text(body: &Bytes, span: Span) -> &str {
+pub(super) fn text(body: &Bytes, span: Span) -> &str {
     std::str::from_utf8(&body[span.range()]).unwrap_or("null")
 }

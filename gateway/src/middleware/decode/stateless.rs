@@ -57,6 +57,7 @@ fn mirrored_name<'p>(method: &str, params: &'p Params) -> Option<&'p str> {
     match method {
         "tools/call" | "prompts/get" => params.name.as_ref().map(|name| &*name.text),
         "resources/read" => params.uri().map(|uri| &*uri.text),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id().map(|id| &*id.text),
         _ => None,
     }
 }

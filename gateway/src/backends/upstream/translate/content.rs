@@ -9,11 +9,9 @@ use crate::mcp::answer::UpstreamMessage;
 use crate::mcp::json::{Members, push_string};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::scanner::string;
-use crate::mcp::splice::Span;
+use crate::mcp::splice::{Edits, Span};
+use crate::mcp::task::TaskVerb;
 use crate::mcp::version::Version;
-
-/// The changes to a result, each a place in its message and what belongs there.
-pub(super) type Edits = Vec<(Span, String)>;
 
 /// How content must look to one client.
 #[derive(Clone, Copy)]
@@ -43,13 +41,19 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
         Operation::CallTool { .. } if result.contains("\"resource") => "content",
         Operation::GetPrompt { .. } if result.contains("\"resource") => "messages",
         Operation::ReadResource(_) => "contents",
+        Operation::Task { .. } if result.contains("\"resource") => "content",
         _ => return edits,
     };
-    for entry in member_of(result, member).map(elements).unwrap_or_default() {
+    let holder = match request.operation {
+        // How a task stands comes with what came of it.
+        Operation::Task { verb: TaskVerb::Get, .. } => Members::get(result, "result").unwrap_or("{}"),
+        _ => result,
+    };
+    for entry in Members::get(holder, member).map(elements).unwrap_or_default() {
         match request.operation {
             Operation::ReadResource(_) => form.name_uri(entry, &mut edits),
             Operation::GetPrompt { .. } => {
-                let content = member_of(entry, "content").unwrap_or_default();
+                let content = Members::get(entry, "content").unwrap_or_default();
                 let blocks = if content.starts_with('[') { elements(content) } else { vec![content] };
                 blocks.into_iter().for_each(|block| form.block(block, &mut edits));
             }
@@ -67,13 +71,13 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
 impl Form<'_> {
     /// One block of content.
     fn block(self, block: &str, edits: &mut Edits) {
-        match member_of(block, "type").and_then(string).as_deref() {
+        match Members::get(block, "type").and_then(string).as_deref() {
             Some("resource_link") if self.spells_links => {
                 edits.push((Span::of(block, self.result), self.spelt(block)));
             }
             Some("resource_link") => self.name_uri(block, edits),
             Some("resource") => {
-                if let Some(resource) = member_of(block, "resource") {
+                if let Some(resource) = Members::get(block, "resource") {
                     self.name_uri(resource, edits);
                 }
             }
@@ -84,7 +88,7 @@ impl Form<'_> {
     /// The member `uri` of an object.
     fn name_uri(self, object: &str, edits: &mut Edits) {
         let Some(label) = self.label else { return };
-        let Some(written) = member_of(object, "uri") else { return };
+        let Some(written) = Members::get(object, "uri") else { return };
         if let Some(own) = string(written) {
             edits.push((Span::of(written, self.result), quoted(&uri::public(label, &own))));
         }
@@ -92,7 +96,7 @@ impl Form<'_> {
 
     /// A link as a block of text.
     fn spelt(self, link: &str) -> String {
-        let text = |member| member_of(link, member).and_then(string).unwrap_or_default();
+        let text = |member| Members::get(link, member).and_then(string).unwrap_or_default();
         let (own, title) = (text("uri"), text("title"));
         let title = if title.is_empty() { text("name") } else { title };
         let address = self.label.map_or_else(|| own.clone(), |label| uri::public(label, &own));
@@ -105,17 +109,6 @@ fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     push_string(&mut out, text);
     out
-}
-
-/// A member of an object; `None` also where there is no object.
-fn member_of<'a>(object: &'a str, name: &str) -> Option<&'a str> {
-    let mut found = None;
-    let read = Members::for_each(object, |key, value| {
-        if key == name {
-            found = Some(value);
-        }
-    });
-    read.ok().and(found)
 }
 
 /// The elements of an array; none where there is no array.

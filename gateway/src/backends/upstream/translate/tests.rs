@@ -2,10 +2,17 @@ use std::sync::Arc;
 
 use super::super::tests::{request, session, tool};
 use super::*;
+use crate::backends::offer::Offer;
 use crate::mcp::version::Version;
 
 fn link(era: Era) -> Link {
-    Link { era, version: HeaderValue::from_static("x"), session: None, connection: 0, offer: Arc::default() }
+    Link {
+        era,
+        version: HeaderValue::from_static("x"),
+        session: None,
+        connection: 0,
+        offer: Arc::new(Offer::none(era)),
+    }
 }
 
 fn callee(definition: &str) -> Callee {
@@ -20,7 +27,7 @@ fn sent(client: Version, server: Era, body: &str) -> String {
 fn heard(client: Version, server: Era, message: &'static str) -> Result<String, Rejection> {
     let request = request(client, r#"{"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"crm__find"}}"#);
     let message = UpstreamMessage::scan(Bytes::from_static(message.as_bytes())).unwrap();
-    answer(&request, server, "crm", None, &message).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    answer(&request, server, "crm", &[], &message).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 const LEGACY: Version = Version::V2025_11_25;
@@ -148,7 +155,7 @@ fn read(client: Version, server: Option<&str>, message: &str) -> String {
     let mut request = *crate::mcp::test_request::request(Operation::ReadResource(uri), body);
     (request.version, request.server) = (client, server.map(Arc::from));
     let message = UpstreamMessage::scan(Bytes::copy_from_slice(message.as_bytes())).unwrap();
-    String::from_utf8(answer(&request, Era::Legacy, "crm", None, &message).unwrap().to_vec()).unwrap()
+    String::from_utf8(answer(&request, Era::Legacy, "crm", &[], &message).unwrap().to_vec()).unwrap()
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! The methods that few clients use: those of tasks, and of extensions that
+//! only an upstream knows.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::Decoder;
+use super::arrival::Arrival;
+use super::message::{check_meta, text};
+use crate::backends::tool::full_name;
+use crate::mcp::capabilities::declares;
+use crate::mcp::envelope::Envelope;
+use crate::mcp::request::Operation;
+use crate::mcp::task::{EXTENSION, Task, TaskVerb};
+use crate::mcp::version::Era;
+use crate::rejection::Rejection;
+
+/// What the protocol itself has, or had: no extension's method begins so.
+const OWN: [&str; 15] = [
+    "initialize",
+    "ping",
+    "server/",
+    "tools/",
+    "prompts/",
+    "resources/",
+    "completion/",
+    "logging/",
+    "subscriptions/",
+    "sampling/",
+    "elicitation/",
+    "roots/",
+    "tasks/",
+    "notifications/",
+    "rpc.",
+];
+/// A longer name of a method is none.
+const MAX_METHOD_BYTES: usize = 128;
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// What a method asks for that is none of the common ones.
+    pub(super) fn rare(
+        &self,
+        method: &str,
+        envelope: &Envelope<'_>,
+        era: Era,
+        arrival: &Arrival,
+        body: &Bytes,
+    ) -> Result<Operation, Rejection> {
+        if let Some(verb) = TaskVerb::of_method(method, era) {
+            return self.task(verb, envelope, era, arrival, body);
+        }
+        if (method, era) == ("tasks/list", Era::Legacy) {
+            return Ok(Operation::ListTasks);
+        }
+        let is_own = OWN.iter().any(|own| method.starts_with(own));
+        let is_name =
+            (1..=MAX_METHOD_BYTES).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_own || !is_name {
+            return Err(Rejection::UnknownMethod);
+        }
+        let upstream = self.backends.of_extension(method, era, arrival.server.as_deref());
+        let upstream = Arc::clone(upstream.ok_or(Rejection::UnknownMethod)?.name());
+        check_meta(envelope)?;
+        let tool = full_name(&upstream, &self.settings.separator, method).into();
+        Ok(Operation::Extension { upstream, method: method.into(), tool })
+    }
+
+    fn task(
+        &self,
+        verb: TaskVerb,
+        envelope: &Envelope<'_>,
+        era: Era,
+        arrival: &Arrival,
+        body: &Bytes,
+    ) -> Result<Operation, Rejection> {
+        let said = envelope.params.meta.client_capabilities.map_or("{}", |span| text(body, span));
+        if era == Era::Modern && !declares(said, EXTENSION) {
+            return Err(Rejection::MissingCapability { required: json!({"extensions": {EXTENSION: {}}}) });
+        }
+        check_meta(envelope)?;
+        let id = envelope.params.task_id();
+        let id = id.ok_or_else(|| Rejection::invalid_params("`taskId` must be a string"))?;
+        let keys = self.sessions.keys();
+        let task = Task::open(keys, arrival.server.as_deref(), arrival.principal.name(), &id.text);
+        Ok(Operation::Task { verb, task: Arc::new(task.ok_or(Rejection::UnknownTask)?) })
+    }
+}
