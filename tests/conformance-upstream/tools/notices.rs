@@ -41,7 +41,8 @@ pub(super) async fn call(call: &Call<'_>) -> CallToolResult {
         }
         "test_reconnection" => {
             call.hang_up();
-            work(STEP).await;
+            // The client comes back after 200 ms and finds the answer still to come.
+            work(8 * STEP).await;
         }
         "test_trigger_tool_change" => announce(call, Change::Tools),
         "test_trigger_prompt_change" => announce(call, Change::Prompts),
