@@ -11,6 +11,10 @@ pub enum Door {
     Server(Arc<str>),
     /// `/ws`: MCP over WebSocket.
     WebSocket,
+    /// `/sse`: the stream of HTTP+SSE.
+    EventSource,
+    /// `/messages`: where its clients post.
+    EventSourcePost,
     /// `/mcp/v1/tools` (also `v2`).
     RestTools,
     /// `/mcp/v1/tools/invoke` (also `v2`).
@@ -53,6 +57,8 @@ impl Door {
         match path {
             "/mcp" | "/mcp/" => Self::Mcp,
             "/ws" => Self::WebSocket,
+            "/sse" => Self::EventSource,
+            "/messages" => Self::EventSourcePost,
             "/health" | "/healthz" | "/health/ready" | "/readyz" => Self::Health,
             "/mcp/v1/tools" | "/mcp/v2/tools" => Self::RestTools,
             "/mcp/v1/tools/invoke" | "/mcp/v2/tools/invoke" => Self::RestInvoke,
@@ -83,6 +89,8 @@ impl Door {
             Self::Mcp => "/mcp",
             Self::Server(_) => "/servers/{name}/mcp",
             Self::WebSocket => "/ws",
+            Self::EventSource => "/sse",
+            Self::EventSourcePost => "/messages",
             Self::RestTools => "/mcp/v1/tools",
             Self::RestInvoke => "/mcp/v1/tools/invoke",
             Self::ChatCompletions => "/v1/chat/completions",
@@ -100,8 +108,8 @@ impl Door {
     pub const fn allow(&self) -> &'static str {
         match self {
             Self::Mcp | Self::Server(_) => "GET, POST, DELETE",
-            Self::RestInvoke | Self::ChatCompletions => "POST",
-            Self::WebSocket | Self::RestTools | Self::Models | Self::Model(_) => "GET",
+            Self::EventSourcePost | Self::RestInvoke | Self::ChatCompletions => "POST",
+            Self::WebSocket | Self::EventSource | Self::RestTools | Self::Models | Self::Model(_) => "GET",
             Self::ResourceMetadata | Self::Health | Self::Unknown | Self::OpenAi => "GET, HEAD",
         }
     }
@@ -126,6 +134,8 @@ mod tests {
             ("/servers/a/b/mcp", Door::Unknown),
             ("/servers/a\",scope=\"all/mcp", Door::Unknown),
             ("/ws", Door::WebSocket),
+            ("/sse", Door::EventSource),
+            ("/messages", Door::EventSourcePost),
             ("/mcp/v2/tools", Door::RestTools),
             ("/v1/chat/completions", Door::ChatCompletions),
             ("/v1/models", Door::Models),

@@ -45,6 +45,8 @@ pub enum Purpose {
     Event,
     /// `requestState`
     State,
+    /// Where a client of HTTP+SSE posts its messages.
+    Post,
     /// `taskId`
     Task,
     /// For tests of what must not be taken for something else.
@@ -192,6 +194,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Event => "event",
             Self::State => "state",
+            Self::Post => "post",
             Self::Task => "task",
             #[cfg(test)]
             Self::Test => "test",

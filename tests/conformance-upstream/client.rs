@@ -36,7 +36,7 @@ pub(crate) enum Memory {
 /// Why a tool comes to no result now.
 pub(crate) enum Stop {
     /// The client has to answer first.
-    Incomplete(InputRequiredResult),
+    Incomplete(Box<InputRequiredResult>),
     /// The client answered with an error.
     Declined(String),
     /// The call itself is wrong.
@@ -50,7 +50,7 @@ pub(crate) enum Client {
     /// One with a session, which takes requests.
     Session(Peer<RoleServer>),
     /// One of 2026-07-28, which is told what to answer in its next attempt.
-    Stateless { answers: Answers, state: Option<RequestStateCodec>, capabilities: ClientCapabilities },
+    Stateless { answers: Answers, state: Option<RequestStateCodec>, capabilities: Box<ClientCapabilities> },
     /// One that looks at a task now and then.
     Task(TaskContext),
 }
@@ -81,7 +81,7 @@ impl Client {
             answers.extend(proper.map(|(name, answer)| (name.clone(), answer.clone())));
         }
         let capabilities = context.client_capabilities().unwrap_or_default();
-        Ok(Self::Stateless { answers, state: codec, capabilities })
+        Ok(Self::Stateless { answers, state: codec, capabilities: Box::new(capabilities) })
     }
 
     /// Asks all of these at once.
@@ -140,7 +140,7 @@ fn recall(
         require(capabilities, question)?;
     }
     let sealed = state.as_ref().map(|codec| codec.seal_json(answers)).transpose().map_err(internal)?;
-    Err(Stop::Incomplete(InputRequiredResult::new(Some(open), sealed)))
+    Err(Stop::Incomplete(Box::new(InputRequiredResult::new(Some(open), sealed))))
 }
 
 /// A server asks for nothing that the client did not declare (2026-07-28, MRTR).

@@ -62,7 +62,7 @@ pub(crate) async fn get(
             let question = form("What context should the prompt use?", "context", "string");
             match client.ask_one("user_context", question).await {
                 Ok(content) => says(&format!("Prompt with the context: {}", content["context"])),
-                Err(Stop::Incomplete(result)) => return Ok(result.into()),
+                Err(Stop::Incomplete(result)) => return Ok((*result).into()),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Declined(why)) => return Err(ErrorData::internal_error(why, None)),
                 Err(Stop::Cancelled) => return Err(ErrorData::internal_error("cancelled", None)),

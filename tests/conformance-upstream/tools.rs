@@ -33,7 +33,7 @@ pub(crate) async fn call(call: &Call<'_>) -> Result<CallToolResponse, ErrorData>
     };
     match outcome {
         Ok(response) => Ok(response),
-        Err(Stop::Incomplete(result)) => Ok(result.into()),
+        Err(Stop::Incomplete(result)) => Ok((*result).into()),
         Err(Stop::Refused(error)) => Err(error),
         Err(Stop::Declined(why)) => Ok(CallToolResult::error(vec![ContentBlock::text(why)]).into()),
         Err(Stop::Cancelled) => Err(ErrorData::internal_error("cancelled", None)),

@@ -9,6 +9,7 @@ mod catalogue;
 mod chat;
 mod commands;
 mod configuration;
+mod event_source_front;
 mod harness;
 mod legacy;
 mod modern;

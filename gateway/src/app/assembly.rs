@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::http_client::HttpClient;
 use crate::mcp::session::{MAX_SESSIONS, Sessions};
 use crate::metrics::Metrics;
-use crate::middleware::decode::{ConnectionSettings, DecodeSettings};
+use crate::middleware::decode::{ConnectionSettings, DecodeSettings, EventSources};
 use crate::middleware::meter::Audit;
 use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
@@ -45,6 +45,7 @@ pub(super) struct Assembly {
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
     live: Arc<Live>,
+    event_sources: Arc<EventSources>,
     access_log: AccessLog,
 }
 
@@ -61,6 +62,7 @@ impl Assembly {
             keys,
             limiters: LimiterStore::default(),
             live: Arc::default(),
+            event_sources: Arc::default(),
             access_log,
         })
     }
@@ -119,6 +121,7 @@ impl Assembly {
                 connections: ConnectionSettings {
                     running: Arc::clone(&self.running),
                     max_running: config.limits.max_concurrent_requests,
+                    event_sources: Arc::clone(&self.event_sources),
                 },
             },
             sessions: Arc::clone(&self.sessions),

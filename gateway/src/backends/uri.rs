@@ -52,13 +52,16 @@ pub fn own(public: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     Some((label, own.into()))
 }
 
-/// What a client means that knows all upstreams.
+/// What a client means that knows all upstreams. However it is spelt, policy
+/// sees the one name there is.
 #[must_use]
 pub fn of_all(text: &Arc<str>) -> ResourceUri {
     match own(text) {
-        Some((label, own)) => {
-            ResourceUri { own: own.into(), public: Arc::clone(text), upstream: Some(label.as_ref().into()) }
-        }
+        Some((label, own)) => ResourceUri {
+            public: public(&label, &own).into(),
+            own: own.as_ref().into(),
+            upstream: Some(label.as_ref().into()),
+        },
         None => ResourceUri { own: Arc::clone(text), public: Arc::clone(text), upstream: None },
     }
 }

@@ -64,9 +64,13 @@ impl Replay {
             let rest = state.end();
             drop(state);
             drop(rest);
+            self.more.notify_waiters();
             return Poll::Ready(None);
         };
         let number = state.ring.push_over(message.clone());
+        drop(state);
+        // A client may read on elsewhere while this connection seems to hold.
+        self.more.notify_waiters();
         Poll::Ready(Some((number, message)))
     }
 

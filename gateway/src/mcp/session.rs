@@ -237,7 +237,7 @@ impl Sessions {
         let session = self.get(id, bearer)?;
         // First, so that it is not made again.
         self.ended.add(session.key, UnixSeconds::now() + token::LIFETIME);
-        let (_, session) = self.open.remove(id)?;
+        self.open.remove(id);
         session.outbox.get().iter().for_each(|outbox| outbox.end());
         Some(session)
     }

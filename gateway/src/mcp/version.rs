@@ -5,6 +5,8 @@ use std::fmt;
 /// A revision of the protocol that the gateway serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// 2024-11-05: HTTP+SSE.
+    V2024_11_05,
     /// 2025-03-26: Streamable HTTP.
     V2025_03_26,
     /// 2025-06-18: the version header, structured content.
@@ -28,7 +30,8 @@ pub enum Era {
 
 impl Version {
     /// Every revision served, newest first.
-    pub const ALL: [Self; 4] = [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26];
+    pub const ALL: [Self; 5] =
+        [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26, Self::V2024_11_05];
     /// The newest revision with a handshake.
     pub const NEWEST_LEGACY: Self = Self::V2025_11_25;
     /// The newest stateless revision.
@@ -41,6 +44,7 @@ impl Version {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::V2024_11_05 => "2024-11-05",
             Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
@@ -59,7 +63,7 @@ impl Version {
     pub const fn era(self) -> Era {
         match self {
             Self::V2026_07_28 => Era::Modern,
-            Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => Era::Legacy,
+            Self::V2024_11_05 | Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => Era::Legacy,
         }
     }
 }

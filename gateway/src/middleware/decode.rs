@@ -8,6 +8,7 @@
 mod arrival;
 mod body;
 mod connection;
+mod event_source;
 mod headers;
 mod message;
 mod openai;
@@ -31,6 +32,7 @@ use tower_service::Service;
 
 use self::arrival::Arrival;
 pub use self::connection::{Connection, Messages};
+pub use self::event_source::EventSources;
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
 use self::websocket::WebSockets;
@@ -68,6 +70,8 @@ pub struct ConnectionSettings {
     pub running: Arc<Running>,
     /// which are so many at most.
     pub max_running: usize,
+    /// The open streams of HTTP+SSE.
+    pub event_sources: Arc<EventSources>,
 }
 
 /// Decodes requests and encodes answers.
@@ -118,7 +122,7 @@ impl DecodeLayer {
 
 impl Default for ConnectionSettings {
     fn default() -> Self {
-        Self { running: Arc::default(), max_running: usize::MAX }
+        Self { running: Arc::default(), max_running: usize::MAX, event_sources: Arc::default() }
     }
 }
 
@@ -173,8 +177,10 @@ impl Decoder {
             return Err(Rejection::NoSuchPath);
         }
         let server = match (&door, &head.method) {
-            (Door::Mcp | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
-            | (Door::WebSocket | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => None,
+            (Door::Mcp | Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
+            | (Door::WebSocket | Door::EventSource | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => {
+                None
+            }
             (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
             (Door::Mcp | Door::Server(_), &Method::GET | &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
@@ -202,12 +208,23 @@ impl Decoder {
             head.headers.remove(mirror::SESSION_ID);
         }
         let upgrade = head.extensions.remove::<OnUpgrade>();
-        if door == Door::WebSocket {
+        if matches!(door, Door::WebSocket | Door::EventSourcePost) {
             // What is answered are messages, not this request.
             head.headers.remove(ACCEPT);
         }
+        let query = head.uri.query().filter(|_| door == Door::EventSourcePost).map(str::to_owned);
         let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
         match &door {
+            Door::EventSource => {
+                let messages = Messages::new(Arc::clone(&self), inner);
+                self.settings.connections.event_sources.open(&arrival, self.sessions.keys(), messages)
+            }
+            Door::EventSourcePost => {
+                let message = self.json_body(&arrival, body).await?;
+                let messages = Messages::new(Arc::clone(&self), inner);
+                let sources = &self.settings.connections.event_sources;
+                sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message).await
+            }
             Door::WebSocket => {
                 let max_message_bytes = self.settings.max_body_bytes;
                 let messages = Messages::new(Arc::clone(&self), inner);

@@ -19,6 +19,9 @@ use crate::mcp::splice::{Edits, Span, Splice};
 /// How long a person may think about a question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
+/// Questions of one call at a time.
+const MAX_OPEN: usize = 16;
+
 /// The questions of one call.
 #[derive(Default)]
 pub(super) struct Asking {
@@ -70,6 +73,11 @@ impl Asking {
         };
         self.open.push(answered.boxed());
         Some(question)
+    }
+
+    /// Whether no more is asked at present.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= MAX_OPEN
     }
 
     /// Waits for an answer that somebody else gives.

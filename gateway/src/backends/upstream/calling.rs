@@ -18,6 +18,7 @@ use super::links::SessionKey;
 use super::relay::Relay;
 use super::sent::{Sent, Waiting};
 use super::state::State;
+use super::translate::FollowUp;
 use super::{Shared, handshake, rounds, tasks, translate};
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
@@ -50,7 +51,7 @@ pub(super) struct Call {
     /// The place of a request that waits for the end of a task.
     place: Option<OwnedSemaphorePermit>,
     /// What is sent besides, where the request is made again.
-    pub(super) follow_up: Option<String>,
+    pub(super) follow_up: Option<FollowUp>,
 }
 
 /// An attempt that was answered.
@@ -89,7 +90,7 @@ impl Shared {
         let arguments = callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?;
         let follow_up = match State::of(&self.keys, &request, &callee, &self.settings.name)? {
             Some(State::Parked(id)) => return self.go_on(id, request).await,
-            Some(State::Relayed(state)) => Some(state),
+            Some(State::Relayed(state)) => Some(FollowUp::State(state)),
             Some(State::Again) | None => None,
         };
         let abilities = self.told(request.session.as_ref().map_or(request.abilities, |session| session.abilities));
@@ -188,7 +189,7 @@ impl Shared {
                 callee,
                 &link,
                 id,
-                call.follow_up.as_deref(),
+                call.follow_up.as_ref(),
             ),
             id,
             connection: link.connection,

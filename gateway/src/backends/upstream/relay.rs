@@ -15,6 +15,7 @@ use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
+use crate::mcp::request::Operation;
 use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
@@ -179,11 +180,16 @@ impl Relay {
                 let request = &self.call.request;
                 let answerer = question.and_then(|question| self.shared.answerer(question, request.abilities));
                 if let Some(model) = answerer {
-                    let params = params.map_or_else(String::new, |params| message.text(params).to_owned());
                     let id = message.text(*id).to_owned();
+                    let asking = self.asking.get_or_insert_default();
+                    if asking.is_full() {
+                        self.tell_server(refusal(&id, "the model is asked too much at a time"));
+                        return Ok(None);
+                    }
+                    let params = params.map_or_else(String::new, |params| message.text(params).to_owned());
                     let shared = Arc::clone(&self.shared);
                     let sampled = shared.sampled(Arc::clone(model), request.clone(), params, id);
-                    self.asking.get_or_insert_default().await_other(sampled);
+                    asking.await_other(sampled);
                     return Ok(None);
                 }
                 if !question.is_some_and(|question| request.abilities.can(question)) {
@@ -195,7 +201,18 @@ impl Relay {
                     };
                 }
                 let named = self.shared.task_ids_on_the_way(&self.call, &message);
-                let Some(session) = &request.session else { return Ok(Some(Event::Question(message))) };
+                let Some(session) = &request.session else {
+                    // MCP 2026-07-28, "Multi round-trip requests".
+                    let may_wait = matches!(
+                        request.operation,
+                        Operation::CallTool { .. } | Operation::GetPrompt { .. } | Operation::ReadResource(_)
+                    );
+                    if may_wait {
+                        return Ok(Some(Event::Question(message)));
+                    }
+                    self.tell_server(refusal(message.text(*id), "the client cannot be asked here"));
+                    return Err(self.call.cannot("the server asks for input where none can be given"));
+                };
                 let put = named.and_then(|named| {
                     let asking = self.asking.get_or_insert_default();
                     asking.put(session, &message, *id, &named)

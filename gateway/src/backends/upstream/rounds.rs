@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::asking::PATIENCE;
 use super::calling::{Attempted, Call, First};
 use super::relay::{Event, Relay};
+use super::translate::FollowUp;
 use super::{Shared, polling};
 use crate::backends::answer::AnswerStream;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
@@ -127,7 +128,7 @@ async fn drive(
             if Instant::now() + pause > end {
                 return Err(call.cannot("the server asks again and again"));
             }
-            sleep(pause).await;
+            call.waiting.for_it(None, sleep(pause)).await?;
             pause = (pause * 2).min(LAST_PAUSE);
             answers
         } else {
@@ -135,7 +136,8 @@ async fn drive(
             if rounds > MAX_ROUNDS {
                 return Err(call.cannot("the server asks again and again"));
             }
-            let answers = ask(&shared, &call, &wanted, client).await?;
+            let asked = ask(&shared, &call, &wanted, client);
+            let answers = call.waiting.for_it(None, asked).await??;
             for (asked, (_, answer)) in wanted.questions.iter().zip(&answers) {
                 if let (Question::Url, Some(params)) = (asked.question, &asked.params) {
                     visited.insert(params.clone(), answer.clone());
@@ -143,7 +145,7 @@ async fn drive(
             }
             answers
         };
-        call.follow_up = Some(follow_up(answers, wanted.state.as_deref()));
+        call.follow_up = Some(FollowUp::Members(follow_up(answers, wanted.state.as_deref())));
         call.deadline = Instant::now() + shared.settings.timeout;
         let Attempted { first, mut sent } = shared.attempt_at_last(&call).await?;
         let mut relay = match first {

@@ -42,16 +42,25 @@ const BRIDGED_INFO: &str = r#","io.modelcontextprotocol/clientInfo":"#;
 /// Who calls, where the client did not say who it is.
 const OWN_CLIENT_INFO: &str = concat!(r#"{"name":"portcullis","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
+/// What a request has besides that is made again.
+#[derive(Debug)]
+pub(super) enum FollowUp {
+    /// The server's `requestState`, as JSON, for the one its client brings.
+    State(String),
+    /// Members for the beginning of `params`, in the place of the client's own.
+    Members(String),
+}
+
 /// The message that calls `callee` at its upstream, which is told that the
-/// client can be asked what `abilities` say. `follow_up` is the server's
-/// `requestState` where the client brings one, else members for `params`.
+/// client can be asked what `abilities` say. `follow_up` is what
+/// it has besides where it is made again.
 pub(super) fn call(
     request: &McpRequest,
     abilities: Capabilities,
     callee: &Callee,
     link: &Link,
     id: u64,
-    follow_up: Option<&str>,
+    follow_up: Option<&FollowUp>,
 ) -> Bytes {
     let mut digits = Vec::with_capacity(20);
     push_decimal(&mut digits, id);
@@ -66,10 +75,22 @@ pub(super) fn call(
     if let Some(named) = named {
         splice.replace(named.span, own_name.as_bytes());
     }
-    match (follow_up, request.params.request_state(), request.params.span) {
+    let own_answers;
+    match (follow_up, request.params.span) {
         // The server's own state, in the place of what its client was given.
-        (Some(state), Some(sealed), _) => splice.replace(sealed.span, state.as_bytes()),
-        (Some(members), None, Some(params)) => splice.insert(params.start() + 1, members.as_bytes()),
+        (Some(FollowUp::State(state)), _) => {
+            if let Some(sealed) = request.params.request_state() {
+                splice.replace(sealed.span, state.as_bytes());
+            }
+        }
+        (Some(FollowUp::Members(members)), Some(params)) => {
+            splice.insert(params.start() + 1, members.as_bytes());
+            // What the client brought was of an earlier round.
+            own_answers = Members::cut(request.text(params), |key| matches!(key, "inputResponses" | "requestState"));
+            for cut in own_answers.iter().flat_map(|cuts| &cuts.spans) {
+                splice.remove(cut.start + params.start()..cut.end + params.start());
+            }
+        }
         _ => {}
     }
     let meta = &request.params.meta;

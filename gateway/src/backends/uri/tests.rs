@@ -77,3 +77,16 @@ fn a_template_is_recognised_by_its_fixed_parts() {
         assert_eq!(fits(template, uri), fits_it, "{template} {uri}");
     }
 }
+
+/// A rule for a name must hold however the name is spelt.
+#[test]
+fn another_spelling_is_the_same_resource() {
+    for (spelt, name, own) in [
+        ("CRM+file:///a", "crm+file:///a", "file:///a"),
+        ("crm+ui://x", "ui://crm/x", "ui://x"),
+        ("crm+https://a/b", "https://a/b", "https://a/b"),
+    ] {
+        let meant = of_all(&spelt.into());
+        assert_eq!((&*meant.public, &*meant.own, meant.upstream.as_deref()), (name, own, Some("crm")));
+    }
+}

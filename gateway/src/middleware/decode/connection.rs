@@ -3,6 +3,7 @@
 //! the stack, and whatever answers it goes back over the connection.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +26,10 @@ use crate::middleware::respond;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
 
-/// Requests of one connection that run at a time; the next one waits to be
-/// read.
-const MAX_RUNNING: usize = 64;
+/// Requests of one connection that run at a time. More are refused rather than
+/// left unread: behind them may come what the others wait for, the client's
+/// replies to questions.
+const MAX_RUNNING: usize = 256;
 
 /// Between two standing streams of one connection.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -48,8 +50,9 @@ pub struct Connection {
     session: ArcSwapOption<Session>,
     opened: Notify,
     places: Arc<Semaphore>,
-    /// What runs, by the id of its request, as JSON.
-    requests: Mutex<Vec<(String, AbortHandle)>>,
+    /// What runs: a number of ours, the id of its request as JSON.
+    requests: Mutex<Vec<(u64, String, AbortHandle)>>,
+    next: AtomicU64,
     /// To the client.
     out: mpsc::Sender<Bytes>,
 }
@@ -91,11 +94,13 @@ impl Connection {
             opened: Notify::new(),
             places: Arc::new(Semaphore::new(MAX_RUNNING)),
             requests: Mutex::default(),
+            next: AtomicU64::new(0),
             out,
         })
     }
 
-    /// Takes in one message of the client; waits while too many run.
+    /// Takes in one message of the client. Nothing in it waits for what another
+    /// message of the client may bring.
     pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
@@ -107,27 +112,28 @@ impl Connection {
             Err(refused) => return self.refuse(refused).await,
         };
         drop(message);
-        if request.operation == Operation::Cancelled && request.session.is_none() {
-            return self.cancel(&request);
-        }
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let id = request.id.map(|id| request.text(id).to_owned());
-        let (connection, messages) = (Arc::clone(self), messages.clone());
-        let task = tokio::spawn({
-            let id = id.clone();
-            async move {
-                connection.serve(messages, request).await;
-                if let Some(id) = id {
-                    connection.requests().retain(|(running, _)| *running != id);
-                }
-                drop(place);
+        match request.operation {
+            Operation::Cancelled if request.session.is_none() => return self.cancel(&request),
+            // Taken in at once: nobody is asked.
+            Operation::Cancelled | Operation::Notified | Operation::Responded { .. } => {
+                return self.serve(messages.clone(), request).await;
             }
-        });
-        if let Some(id) = id
-            && !task.is_finished()
-        {
-            self.requests().push((id, task.abort_handle()));
+            _ => {}
         }
+        let id = request.id.map(|id| request.text(id).to_owned());
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
+        };
+        let (connection, messages) = (Arc::clone(self), messages.clone());
+        // Held until the task is noted, which takes itself off again.
+        let mut requests = self.requests();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let task = tokio::spawn(async move {
+            connection.serve(messages, request).await;
+            connection.requests().retain(|(running, ..)| *running != number);
+            drop(place);
+        });
+        requests.push((number, id.unwrap_or_default(), task.abort_handle()));
     }
 
     /// Hands on what is said to the client of its own accord, as soon as it
@@ -143,9 +149,10 @@ impl Connection {
                 let mut messages = current();
                 let mut request = self.arrival(&messages).into_request(Operation::OpenStream { after: None });
                 (request.version, request.session) = (session.version, Some(session));
-                let Ok(Answer::Standing(mut standing)) = messages.calls.call(Box::new(request)).await else { break };
-                while let Some((_, message)) = standing.messages.next().await {
-                    self.say(message).await;
+                if let Ok(Answer::Standing(mut standing)) = messages.calls.call(Box::new(request)).await {
+                    while let Some((_, message)) = standing.messages.next().await {
+                        self.say(message).await;
+                    }
                 }
                 // What comes meanwhile waits.
                 tokio::time::sleep(PAUSE).await;
@@ -158,7 +165,7 @@ impl Connection {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone,
     {
-        self.requests().drain(..).for_each(|(_, task)| task.abort());
+        self.requests().drain(..).for_each(|(.., task)| task.abort());
         if let Some(session) = self.session.swap(None) {
             messages.decoder.sessions.end(&session.id, self.bearer());
             let mut ended = self.arrival(messages).into_request(Operation::SessionEnded);
@@ -172,11 +179,15 @@ impl Connection {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let connections = &messages.decoder.settings.connections;
-        let Some(_room) = connections.running.admit(connections.max_running) else {
+        // What is no request runs for no time.
+        let room = request.id.map(|_| {
+            let connections = &messages.decoder.settings.connections;
+            connections.running.admit(connections.max_running)
+        });
+        if let Some(None) = room {
             let id = request.id.map(|id| request.text(id).to_owned());
             return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
-        };
+        }
         match carry(request, messages.calls).await {
             Ok((Answer::Message { message, .. }, ..)) => self.say(message).await,
             Ok((Answer::Opened { message, session }, ..)) => {
@@ -225,8 +236,8 @@ impl Connection {
     fn cancel(&self, cancelled: &McpRequest) {
         let Some(id) = cancelled.params.request_id.map(|id| cancelled.text(id)) else { return };
         let mut requests = self.requests();
-        if let Some(index) = requests.iter().position(|(running, _)| running == id) {
-            requests.swap_remove(index).1.abort();
+        if let Some(index) = requests.iter().rposition(|(_, running, _)| running == id) {
+            requests.swap_remove(index).2.abort();
         }
     }
 
@@ -234,13 +245,13 @@ impl Connection {
         Bearer { principal: self.principal.name(), server: None }
     }
 
-    fn requests(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
+    fn requests(&self) -> MutexGuard<'_, Vec<(u64, String, AbortHandle)>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.requests().drain(..).for_each(|(_, task)| task.abort());
+        self.requests().drain(..).for_each(|(.., task)| task.abort());
     }
 }

@@ -56,7 +56,7 @@ impl Decoder {
         if (method, era) == ("tasks/list", Era::Legacy) {
             return Ok(Operation::ListTasks);
         }
-        let is_own = OWN.iter().any(|own| method.starts_with(own));
+        let is_own = OWN.iter().any(|own| method.get(..own.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(own)));
         let is_name =
             (1..=MAX_METHOD_BYTES).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_graphic());
         if is_own || !is_name {

@@ -26,6 +26,7 @@ use crate::backends::answer::Answer;
 use crate::body::Body;
 use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
+use crate::seal::UnixSeconds;
 use crate::websocket::{self, Heard, Side, handshake};
 
 /// Connections of this kind at a time.
@@ -74,6 +75,9 @@ impl WebSockets {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Rejection::Overloaded)?;
         let (out, said) = mpsc::channel(MAX_WAITING);
         let client_ip = arrival.record.client_ip.get().copied();
+        // No longer than the credential holds that opened it.
+        let expires = arrival.record.expires.get().map(|expires| expires.saturating_sub(UnixSeconds::now().0));
+        let life = expires.map_or(MAX_LIFE, |left| MAX_LIFE.min(Duration::from_secs(left)));
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -88,7 +92,7 @@ impl WebSockets {
             match upgrade.await {
                 Ok(upgraded) => {
                     let socket = TokioIo::new(upgraded);
-                    serve(socket, connection, said, messages, max_message_bytes, place).await;
+                    serve(socket, connection, said, messages, max_message_bytes, life, place).await;
                 }
                 Err(error) => tracing::debug!(%error, "a client went away before it had its WebSocket"),
             }
@@ -104,6 +108,7 @@ async fn serve<S>(
     mut said: mpsc::Receiver<Bytes>,
     messages: Messages<S>,
     max_message_bytes: usize,
+    life: Duration,
     _place: OwnedSemaphorePermit,
 ) where
     S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
@@ -111,7 +116,7 @@ async fn serve<S>(
 {
     let superseded = messages.superseded();
     let (mut reader, mut writer) = websocket::open(socket, Side::Server, max_message_bytes).await;
-    let end = Instant::now() + MAX_LIFE;
+    let end = Instant::now() + life;
     let reading = async {
         loop {
             match reader.next().await {
@@ -133,6 +138,7 @@ async fn serve<S>(
     let code = tokio::select! {
         code = reading => code,
         () = writing => NORMAL,
+        () = connection.listen(|| messages.clone()) => NORMAL,
         () = superseded => SERVICE_RESTART,
         () = sleep_until(end) => SERVICE_RESTART,
     };

@@ -71,7 +71,10 @@ fn table() -> Vec<Row> {
             400,
             Some(-32022),
             None,
-            json!({"supported": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"], "requested": "1999"}),
+            json!({
+                "supported": ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"],
+                "requested": "1999",
+            }),
         ),
         (R::HeaderMismatch { detail: text() }, 400, Some(-32020), None, null.clone()),
         (R::BadVersionHeader, 400, Some(-32600), None, null.clone()),

@@ -22,6 +22,8 @@ struct Form<'a> {
     label: Option<&'a str>,
     /// Links to resources are written as text (they came with 2025-06-18).
     spells_links: bool,
+    /// Audio is an embedded resource (it came with 2025-03-26).
+    embeds_audio: bool,
 }
 
 /// The changes to the result of `request` that is `result` in `message`.
@@ -35,11 +37,12 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
     }
     let place = result.start();
     let result = message.text(result);
-    let form = Form { result, label, spells_links };
+    let embeds_audio = request.version < Version::V2025_03_26;
+    let form = Form { result, label, spells_links, embeds_audio };
     let member = match request.operation {
         // The blocks that hold URIs say so in their type.
-        Operation::CallTool { .. } if result.contains("\"resource") => "content",
-        Operation::GetPrompt { .. } if result.contains("\"resource") => "messages",
+        Operation::CallTool { .. } if form.may_change(result) => "content",
+        Operation::GetPrompt { .. } if form.may_change(result) => "messages",
         Operation::ReadResource(_) => "contents",
         Operation::Task { .. } if result.contains("\"resource") => "content",
         _ => return edits,
@@ -69,6 +72,11 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
 // === impl Form ===
 
 impl Form<'_> {
+    /// Whether a result may hold a block that is changed.
+    fn may_change(self, result: &str) -> bool {
+        result.contains("\"resource") || self.embeds_audio && result.contains("\"audio")
+    }
+
     /// One block of content.
     fn block(self, block: &str, edits: &mut Edits) {
         match Members::get(block, "type").and_then(string).as_deref() {
@@ -76,6 +84,9 @@ impl Form<'_> {
                 edits.push((Span::of(block, self.result), self.spelt(block)));
             }
             Some("resource_link") => self.name_uri(block, edits),
+            Some("audio") if self.embeds_audio => {
+                edits.push((Span::of(block, self.result), embedded(block)));
+            }
             Some("resource") => {
                 if let Some(resource) = Members::get(block, "resource") {
                     self.name_uri(resource, edits);
@@ -103,6 +114,13 @@ impl Form<'_> {
         let line = if title.is_empty() { address.into_owned() } else { format!("{title}: {address}") };
         format!(r#"{{"type":"text","text":{}}}"#, quoted(&line))
     }
+}
+
+/// Audio as an embedded resource: its data and type stay as they are written.
+fn embedded(audio: &str) -> String {
+    let (data, kind) = (Members::get(audio, "data").unwrap_or("\"\""), Members::get(audio, "mimeType"));
+    let kind = kind.map_or_else(String::new, |kind| format!(r#","mimeType":{kind}"#));
+    format!(r#"{{"type":"resource","resource":{{"uri":"audio:content"{kind},"blob":{data}}}}}"#)
 }
 
 fn quoted(text: &str) -> String {

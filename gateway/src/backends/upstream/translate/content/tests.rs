@@ -90,3 +90,13 @@ fn links_are_text_where_the_revision_has_none() {
         r#"{"content":[{"type":"text","text":"notes: crm+a:b"},{"type":"text","text":"crm+a:c"}]}"#
     );
 }
+
+#[test]
+fn audio_is_a_resource_where_the_revision_has_none() {
+    let result = r#"{"content":[{"type":"audio","data":"AA==","mimeType":"audio/wav"},{"type":"text","text":"t"}]}"#;
+    assert_eq!(
+        heard(tool(), Some("crm"), Version::V2024_11_05, result),
+        r#"{"content":[{"type":"resource","resource":{"uri":"audio:content","mimeType":"audio/wav","blob":"AA=="}},{"type":"text","text":"t"}]}"#
+    );
+    assert_eq!(heard(tool(), None, Version::V2025_03_26, result), result);
+}

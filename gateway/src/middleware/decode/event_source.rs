@@ -1,0 +1,166 @@
+//! HTTP+SSE (MCP 2024-11-05, "Transports"): `GET /sse` opens the stream on
+//! which everything comes to the client, and says where it posts its messages.
+//!
+//! Where it posts is a sealed token, of use to the same caller alone. Each
+//! message is served by the configuration in force when it comes, so that a
+//! stream may outlive a reload; its life is a day at most.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{once, poll_fn};
+use http::{Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tower_service::Service;
+
+use super::arrival::Arrival;
+use super::connection::{Connection, Messages};
+use crate::backends::answer::Answer;
+use crate::body::Body;
+use crate::mcp::request::McpRequest;
+use crate::mcp::sse;
+use crate::middleware::encode::{Events, event_stream};
+use crate::rejection::Rejection;
+use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
+
+/// Streams of this kind at a time.
+const MAX_OPEN: usize = 4_096;
+/// Messages that wait for a client that does not read.
+const MAX_WAITING: usize = 256;
+/// How long one stays open.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The streams that are open, whatever configuration they began under.
+#[derive(Default)]
+pub struct EventSources {
+    open: Mutex<HashMap<u128, Weak<Connection>>>,
+}
+
+/// One open stream; dropping it ends what runs for its client.
+struct Open<S>
+where
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    id: u128,
+    sources: Arc<EventSources>,
+    connection: Arc<Connection>,
+    messages: Messages<S>,
+}
+
+// === impl EventSources ===
+
+impl EventSources {
+    /// Opens a client's stream.
+    pub(super) fn open<S>(
+        self: &Arc<Self>,
+        arrival: &Arrival,
+        keys: &KeyRing,
+        messages: Messages<S>,
+    ) -> Result<Response<Body>, Rejection>
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        if !arrival.accepts.stream {
+            return Err(Rejection::NotAcceptable);
+        }
+        let (out, mut said) = mpsc::channel::<Bytes>(MAX_WAITING);
+        let client_ip = arrival.record.client_ip.get().copied();
+        let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
+        let id = uuid::Uuid::new_v4().as_u128();
+        {
+            let mut open = self.table();
+            if open.len() >= MAX_OPEN {
+                return Err(Rejection::Overloaded);
+            }
+            open.insert(id, Arc::downgrade(&connection));
+        }
+        let token = keys.seal(binding(arrival), UnixSeconds::now() + MAX_LIFE, &id.to_be_bytes());
+        let endpoint = Bytes::from(format!("event: endpoint\ndata: /messages?session={token}\n\n"));
+        let listening = {
+            let (connection, messages) = (Arc::clone(&connection), messages.clone());
+            tokio::spawn(async move { connection.listen(|| messages.clone()).await }).abort_handle()
+        };
+        let stream = Open { id, sources: Arc::clone(self), connection, messages };
+        // No longer than the credential holds that opened it.
+        let expires = arrival.record.expires.get().map(|expires| expires.saturating_sub(UnixSeconds::now().0));
+        let end = Instant::now() + expires.map_or(MAX_LIFE, |left| MAX_LIFE.min(Duration::from_secs(left)));
+        let rest = poll_fn(move |cx| {
+            let _ = &stream;
+            said.poll_recv(cx)
+        });
+        let events = rest.map(|message| sse::encode(&message)).take_until(Box::pin(async move {
+            let _ended = Ending(listening);
+            sleep_until(end).await;
+        }));
+        Ok(event_stream(Body::standing(Events::new(Box::pin(once(std::future::ready(endpoint)).chain(events))))))
+    }
+
+    /// Takes in a message that a client posts.
+    pub(super) async fn post<S>(
+        &self,
+        arrival: &Arrival,
+        query: Option<&str>,
+        keys: &KeyRing,
+        messages: &Messages<S>,
+        message: Bytes,
+    ) -> Result<Response<Body>, Rejection>
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        let token = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("session=")));
+        let opened = keys.open(binding(arrival), token.unwrap_or_default(), UnixSeconds::now()).ok();
+        let id = opened.and_then(|id| id.try_into().ok()).map(u128::from_be_bytes);
+        let connection = id.and_then(|id| self.table().get(&id)?.upgrade()).ok_or(Rejection::UnknownSession)?;
+        connection.take(messages, message).await;
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        Ok(response)
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<u128, Weak<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for EventSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSources").field("open", &self.table().len()).finish()
+    }
+}
+
+fn binding(arrival: &Arrival) -> Binding<'_> {
+    Binding { purpose: Purpose::Post, route: None, principal: arrival.principal.name() }
+}
+
+/// Ends a task with itself.
+struct Ending(tokio::task::AbortHandle);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+// === impl Open ===
+
+impl<S> Drop for Open<S>
+where
+    S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    fn drop(&mut self) {
+        self.sources.table().remove(&self.id);
+        // Without a runtime the process is ending, and all that runs with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (connection, messages) = (Arc::clone(&self.connection), self.messages.clone());
+        runtime.spawn(async move { connection.end(&messages).await });
+    }
+}
