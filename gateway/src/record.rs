@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use portcullis_policies::{Decision, Principal};
@@ -80,6 +80,14 @@ impl CallRecord {
         use CallStatus::{Denied, Error, RateLimited, Success, UpstreamError};
         let raw = self.status.load(Ordering::Relaxed);
         [Success, Error, Denied, RateLimited, UpstreamError].into_iter().find(|status| *status as u8 == raw)
+    }
+
+    /// How long what the request opens may last: `longest`, but no longer than
+    /// the credential that it came with.
+    pub fn life(&self, longest: Duration) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left = self.expires.get().map(|expires| Duration::from_secs(*expires).saturating_sub(now));
+        left.map_or(longest, |left| left.min(longest))
     }
 
     /// The request id as text, for logs.

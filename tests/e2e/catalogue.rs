@@ -4,7 +4,6 @@
 use portcullis_tests::client::Client;
 use portcullis_tests::gateway::{Gateway, Home, KEY, standard};
 use portcullis_tests::http::Reply;
-use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
@@ -66,12 +65,8 @@ fn servers() -> Vec<Server> {
 /// A gateway over all servers, once each of them has shown its tools.
 fn gateway(servers: &[Server]) -> Gateway {
     let upstreams: Vec<_> = servers.iter().map(|server| (server.name, server.entry.as_str())).collect();
-    let gateway = Gateway::over(&upstreams);
-    wait_until("every upstream's tools", || {
-        let tools = gateway.client().tools();
-        servers.iter().all(|server| tools.contains(&format!("{}__{}", server.name, server.tool)))
-    });
-    gateway
+    let tools: Vec<_> = servers.iter().map(|server| format!("{}__{}", server.name, server.tool)).collect();
+    Gateway::over(&upstreams).listing(&tools)
 }
 
 /// The completion's reference by the names that clients of all servers know.
@@ -269,10 +264,6 @@ fn policies_decide_about_prompts_and_resources_by_either_of_their_names() {
 /// [`POLICIES`] say.
 fn restricted(servers: &[Server]) -> Gateway {
     let upstreams: Vec<_> = servers.iter().map(|server| (server.name, server.entry.as_str())).collect();
-    let gateway = Home::with_policies(POLICIES).serve(&standard(&upstreams, ""));
-    wait_until("every upstream's tools", || {
-        let tools = gateway.client().tools();
-        servers.iter().all(|server| tools.contains(&format!("{}__{}", server.name, server.tool)))
-    });
-    gateway
+    let tools: Vec<_> = servers.iter().map(|server| format!("{}__{}", server.name, server.tool)).collect();
+    Home::with_policies(POLICIES).serve(&standard(&upstreams, "")).listing(&tools)
 }

@@ -8,9 +8,7 @@ use portcullis_tests::{json, upstream};
 fn gateway(more: &str) -> Gateway {
     let entry = format!("{{url: \"{}\"}}", upstream::everything());
     let upstreams = [("demo", "{builtin: demo}"), ("all", entry.as_str())];
-    let gateway = Home::open().serve(&standard(&upstreams, more));
-    wait_until("every upstream's tools", || gateway.client().tools().iter().any(|tool| tool == "all__echo"));
-    gateway
+    Home::open().serve(&standard(&upstreams, more)).listing(&["all__echo".to_owned()])
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Every public client against every kind of upstream, through the gateway.
 
 use portcullis_tests::gateway::{Gateway, KEY};
-use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
@@ -37,12 +36,8 @@ fn servers() -> Vec<Server> {
 /// A gateway over all servers, once each of them has shown its tools.
 fn gateway(servers: &[Server]) -> Gateway {
     let upstreams: Vec<_> = servers.iter().map(|server| (server.name, server.entry.as_str())).collect();
-    let gateway = Gateway::over(&upstreams);
-    wait_until("every upstream's tools", || {
-        let tools = gateway.client().tools();
-        servers.iter().all(|server| tools.contains(&format!("{}__{}", server.name, server.add)))
-    });
-    gateway
+    let tools: Vec<_> = servers.iter().map(|server| format!("{}__{}", server.name, server.add)).collect();
+    Gateway::over(&upstreams).listing(&tools)
 }
 
 fn assert_calls_every_server(sdk: Sdk) {

@@ -2,7 +2,6 @@
 
 use portcullis_tests::gateway::{Gateway, Home, standard};
 use portcullis_tests::http::Request;
-use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{json, upstream};
 
@@ -12,9 +11,16 @@ const GUESTS: &str = "auth: {anonymous: {roles: [tester]}}\n";
 fn gateway() -> Gateway {
     let entry = format!("{{url: \"{}\"}}", upstream::everything());
     let upstreams = [("demo", "{builtin: demo}"), ("all", entry.as_str())];
-    let gateway = Home::open().serve(&standard(&upstreams, GUESTS));
-    wait_until("every upstream's tools", || gateway.client().tools().iter().any(|tool| tool == "all__echo"));
-    gateway
+    Home::open().serve(&standard(&upstreams, GUESTS)).listing(&["all__echo".to_owned()])
+}
+
+/// A request for a WebSocket (RFC 6455 §1.3).
+fn upgrade() -> Request {
+    Request::new("GET", "/ws")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
 #[test]
@@ -43,30 +49,13 @@ fn what_is_no_upgrade_or_comes_from_a_foreign_page_is_refused() {
     let gateway = gateway();
     assert_eq!(gateway.client().at("/ws").get().status, 400);
     assert_eq!(gateway.client().at("/ws").post("{}").status, 405);
-    let mut request = Request::new("GET", "/ws");
-    for (name, value) in [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Origin", "https://evil.example"),
-    ] {
-        request.headers.set(name, value);
-    }
+    let request = upgrade().header("Origin", "https://evil.example");
     assert_eq!(request.send(gateway.main).status, 403);
 }
 
 #[test]
 fn nobody_unknown_gets_a_websocket() {
     let gateway = Gateway::over(&[]);
-    let mut request = Request::new("GET", "/ws");
-    for (name, value) in [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ] {
-        request.headers.set(name, value);
-    }
+    let request = upgrade();
     assert_eq!(request.send(gateway.main).status, 401);
 }

@@ -99,6 +99,16 @@ impl Gateway {
         Client::new(self.main).key(KEY)
     }
 
+    /// The same gateway, once each of these tools is listed.
+    #[must_use]
+    pub fn listing(self, tools: &[String]) -> Self {
+        wait_until("every upstream's tools", || {
+            let listed = self.client().tools();
+            tools.iter().all(|tool| listed.contains(tool))
+        });
+        self
+    }
+
     /// The URL of a path of the main listener.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.main)

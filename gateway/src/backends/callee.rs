@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::tool::Tool;
-use crate::mcp::json::push_string;
+use crate::mcp::json::quoted;
 use crate::mcp::mirror;
 use crate::mcp::request::Operation;
 use crate::mcp::task::Task;
@@ -43,8 +43,8 @@ impl Callee {
     pub fn quoted(&self) -> Cow<'_, str> {
         match self {
             Self::Tool(tool) => Cow::Borrowed(&tool.upstream_name),
-            Self::Prompt(own) | Self::Resource(own) | Self::Method(own) => Cow::Owned(quote(own)),
-            Self::Task(task) => Cow::Owned(quote(&task.own)),
+            Self::Prompt(own) | Self::Resource(own) | Self::Method(own) => Cow::Owned(quoted(own)),
+            Self::Task(task) => Cow::Owned(quoted(&task.own)),
         }
     }
 
@@ -59,10 +59,4 @@ impl Callee {
             (Self::Method(_), _) => None,
         }
     }
-}
-
-fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    push_string(&mut quoted, text);
-    quoted
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::settings::ToolSelection;
 use crate::mcp::arguments::ArgumentsSchema;
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, quoted};
 use crate::mcp::mirror::{self, MirroredParameter};
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
@@ -94,12 +94,10 @@ impl Tool {
     pub fn unprefixed(name: &Arc<str>, definition: &Value) -> Result<Self, NotADefinition> {
         let text = definition.to_string();
         let schema = definition.get("inputSchema").ok_or(NotADefinition)?;
-        let mut quoted = String::with_capacity(name.len() + 2);
-        push_string(&mut quoted, name);
         Ok(Self {
             full_name: Arc::clone(name),
             short_name: name.to_string(),
-            upstream_name: quoted,
+            upstream_name: quoted(name),
             upstream_name_header: mirror::encode(name),
             upstream: Arc::clone(name),
             mirrored: Vec::new(),
@@ -205,14 +203,12 @@ impl ToolNaming {
         } else {
             None
         };
-        let mut quoted = String::with_capacity(upstream_name.len() + 2);
-        push_string(&mut quoted, &upstream_name);
         Some(Tool {
             definition: Definition::named(definition.get(), &full_name, &short_name)?,
             legacy_definition,
             full_name: full_name.into(),
             short_name,
-            upstream_name: quoted,
+            upstream_name: quoted(&upstream_name),
             upstream_name_header: mirror::encode(&upstream_name),
             upstream: Arc::clone(&self.upstream),
             mirrored,
@@ -249,8 +245,7 @@ fn without_output_schema(definition: &str) -> Option<String> {
 
 /// The definition with another name, all else as it was written.
 fn renamed(text: &str, name: &str) -> Option<String> {
-    let mut quoted = String::with_capacity(name.len() + 2);
-    push_string(&mut quoted, name);
+    let quoted = quoted(name);
     let mut span = None;
     Members::for_each(text, |key, value| {
         if key == "name" {

@@ -134,6 +134,14 @@ pub fn push_string(out: &mut String, text: &str) {
     }
 }
 
+/// `text` as a JSON string.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    push_string(&mut out, text);
+    out
+}
+
 /// JSON without the characters that some readers of events take for the end of
 /// a line though the format does not: U+0085, U+2028 and U+2029 (Unicode
 /// Standard, §5.8). They stand in strings alone, so escapes say the same.

@@ -8,7 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -104,7 +104,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     let stream = Stream {
         source,
         _session: Arc::clone(session),
-        over: Box::pin(over(streams.superseded(router.backends.since()), request.record.expires.get().copied())),
+        over: Box::pin(over(streams.superseded(router.backends.since()), request.record.life(LIFETIME))),
         _open: Open::count(place, &router.metrics),
     };
     let messages = stream::unfold(stream, async |mut stream| Some((stream.next().await?, stream)));
@@ -113,12 +113,10 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
 
 /// Returns once a stream must end: another configuration is in force, it stood
 /// for long enough, or the credential it was opened with has expired.
-async fn over(superseded: impl Future<Output = ()>, expires: Option<u64>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let left = expires.map(|expires| Duration::from_secs(expires).saturating_sub(now));
+async fn over(superseded: impl Future<Output = ()>, life: Duration) {
     tokio::select! {
         () = superseded => {}
-        () = tokio::time::sleep(left.map_or(LIFETIME, |left| left.min(LIFETIME))) => {}
+        () = tokio::time::sleep(life) => {}
     }
 }
 

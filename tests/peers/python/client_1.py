@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
-from wanted import Answers, Told, outcome
+from wanted import Answers, Told, outcome, reference
 
 
 def operations(session: ClientSession, told: Told) -> dict:
@@ -26,13 +26,8 @@ def operations(session: ClientSession, told: Told) -> dict:
         "resources": lambda wanted, _: session.list_resources(),
         "templates": lambda wanted, _: session.list_resource_templates(),
         "read": lambda wanted, _: session.read_resource(AnyUrl(wanted["uri"])),
-        "complete": lambda wanted, _: session.complete(reference(wanted["ref"]), wanted["argument"]),
+        "complete": lambda wanted, _: session.complete(reference(types, wanted["ref"]), wanted["argument"]),
     }
-
-
-def reference(ref: dict):
-    kind = types.PromptReference if ref["type"] == "ref/prompt" else types.ResourceTemplateReference
-    return kind.model_validate(ref)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from mcp import Client, MCPError, StdioServerParameters, types
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from wanted import Answers, outcome
+from wanted import Answers, outcome, reference
 
 
 def operations(client: Client) -> dict:
@@ -35,13 +35,8 @@ def operations(client: Client) -> dict:
         "resources": lambda wanted, _: client.list_resources(),
         "templates": lambda wanted, _: client.list_resource_templates(),
         "read": lambda wanted, _: client.read_resource(wanted["uri"]),
-        "complete": lambda wanted, _: client.complete(reference(wanted["ref"]), wanted["argument"]),
+        "complete": lambda wanted, _: client.complete(reference(types, wanted["ref"]), wanted["argument"]),
     }
-
-
-def reference(ref: dict):
-    kind = types.PromptReference if ref["type"] == "ref/prompt" else types.ResourceTemplateReference
-    return kind.model_validate(ref)
 
 
 def server(script: dict, http: httpx2.AsyncClient):

@@ -42,6 +42,11 @@ class Told:
         return {"told": True}
 
 
+def reference(types, ref: dict):
+    kind = types.PromptReference if ref["type"] == "ref/prompt" else types.ResourceTemplateReference
+    return kind.model_validate(ref)
+
+
 class Answers:
     """The callbacks of a client that can answer what the script has answers for."""
 

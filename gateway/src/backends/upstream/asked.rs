@@ -1,5 +1,5 @@
-//! What a server asks of its client, which the gateway answers for itself:
-//! the handshake claimed no capability, so no client of ours is asked.
+//! What a server asks that the gateway answers for itself: pings, and what no
+//! client can be asked.
 
 use bytes::Bytes;
 

@@ -25,7 +25,7 @@ use super::state::State;
 use crate::backends::answer::{Answer, response};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, push_string, quoted};
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -220,8 +220,7 @@ fn key(index: usize) -> String {
 /// of elicitations.
 fn asked(question: &UpstreamMessage) -> String {
     let UpstreamKind::Request { method, params, .. } = &question.kind else { return "{}".to_owned() };
-    let mut name = String::new();
-    push_string(&mut name, method);
+    let name = quoted(method);
     let Some(params) = params.map(|params| question.text(params)) else { return format!(r#"{{"method":{name}}}"#) };
     let cuts = Members::cut(params, |key| key == "elicitationId").unwrap_or_default();
     let mut params = params.to_owned();

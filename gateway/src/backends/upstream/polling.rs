@@ -17,7 +17,7 @@ use super::rounds::{self, Sender, Wanted};
 use super::sent::Sent;
 use crate::backends::answer::response;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, quoted};
 use crate::mcp::meta;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::scanner::string;
@@ -177,10 +177,9 @@ impl Said {
         }
         self.times += 1;
         self.last = says.into_owned();
-        let mut quoted = String::new();
-        push_string(&mut quoted, &self.last);
+        let message = quoted(&self.last);
         let notice = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{},"progress":{},"message":{quoted}}}}}"#,
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{},"progress":{},"message":{message}}}}}"#,
             call.request.text(token),
             self.times
         );

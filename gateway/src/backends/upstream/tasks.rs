@@ -14,7 +14,7 @@ use super::links::SessionKey;
 use crate::backends::callee::Callee;
 use crate::backends::transport::TransportError;
 use crate::mcp::answer::{ResultMembers, UpstreamKind, UpstreamMessage};
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, quoted};
 use crate::mcp::request::{McpRequest, Operation, Wanted};
 use crate::mcp::scanner::string;
 use crate::mcp::splice::{Edits, Span};
@@ -177,10 +177,4 @@ fn made_by(request: &McpRequest, message: &UpstreamMessage, result: Span, member
 /// The id of the task to which an object says that it belongs, as JSON.
 pub(super) fn related(object: &str) -> Option<&str> {
     Members::get(Members::get(Members::get(object, "_meta")?, RELATED)?, "taskId")
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    push_string(&mut out, text);
-    out
 }

@@ -88,9 +88,7 @@ impl EventSources {
             tokio::spawn(async move { connection.listen(|| messages.clone()).await }).abort_handle()
         };
         let stream = Open { id, sources: Arc::clone(self), connection, messages };
-        // No longer than the credential holds that opened it.
-        let expires = arrival.record.expires.get().map(|expires| expires.saturating_sub(UnixSeconds::now().0));
-        let end = Instant::now() + expires.map_or(MAX_LIFE, |left| MAX_LIFE.min(Duration::from_secs(left)));
+        let end = Instant::now() + arrival.record.life(MAX_LIFE);
         let rest = poll_fn(move |cx| {
             let _ = &stream;
             said.poll_recv(cx)

@@ -26,7 +26,6 @@ use crate::backends::answer::Answer;
 use crate::body::Body;
 use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
-use crate::seal::UnixSeconds;
 use crate::websocket::{self, Heard, Side, handshake};
 
 /// Connections of this kind at a time.
@@ -75,9 +74,7 @@ impl WebSockets {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Rejection::Overloaded)?;
         let (out, said) = mpsc::channel(MAX_WAITING);
         let client_ip = arrival.record.client_ip.get().copied();
-        // No longer than the credential holds that opened it.
-        let expires = arrival.record.expires.get().map(|expires| expires.saturating_sub(UnixSeconds::now().0));
-        let life = expires.map_or(MAX_LIFE, |left| MAX_LIFE.min(Duration::from_secs(left)));
+        let life = arrival.record.life(MAX_LIFE);
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::backends::uri;
 use crate::mcp::answer::UpstreamMessage;
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, quoted};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::scanner::string;
 use crate::mcp::splice::{Edits, Span};
@@ -121,12 +121,6 @@ fn embedded(audio: &str) -> String {
     let (data, kind) = (Members::get(audio, "data").unwrap_or("\"\""), Members::get(audio, "mimeType"));
     let kind = kind.map_or_else(String::new, |kind| format!(r#","mimeType":{kind}"#));
     format!(r#"{{"type":"resource","resource":{{"uri":"audio:content"{kind},"blob":{data}}}}}"#)
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    push_string(&mut out, text);
-    out
 }
 
 /// The elements of an array; none where there is no array.

@@ -1,6 +1,6 @@
 //! An upstream's error as its client knows it.
 
-use crate::mcp::json::{Members, push_string};
+use crate::mcp::json::{Members, quoted};
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
@@ -25,8 +25,7 @@ pub(super) fn edits(request: &McpRequest, code: i64, error: &str) -> Vec<(Span, 
     if shown.is_none() && !names_uri {
         return edits;
     }
-    let mut asked = String::new();
-    push_string(&mut asked, request.called_name());
+    let asked = quoted(request.called_name());
     let mut has_data = false;
     // Scanned before, so it is an object.
     let _ = Members::for_each(error, |key, value| match key.as_ref() {
