@@ -200,7 +200,14 @@ impl Connection {
                     self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &to.id, to.era))).await;
                 }
             }
-            Ok((Answer::Accepted | Answer::Standing(_), ..)) => {}
+            Ok((Answer::Standing(mut standing), ..)) => {
+                // It stands for as long as the client likes.
+                drop(room);
+                while let Some((_, message)) = standing.messages.next().await {
+                    self.say(message).await;
+                }
+            }
+            Ok((Answer::Accepted, ..)) => {}
             Err(refused) => self.refuse(refused).await,
         }
     }
