@@ -19,8 +19,8 @@ use crate::backends::answer::{Answer, Standing, response};
 use crate::backends::uri;
 use crate::mcp::changes::{Changes, Kind, Moment};
 use crate::mcp::meta;
+use crate::mcp::places::Caller;
 use crate::mcp::request::{McpRequest, Wanted};
-use crate::mcp::streams::Caller;
 use crate::mcp::subscription_filter::SubscriptionFilter;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::rejection::Rejection;
@@ -55,7 +55,7 @@ pub(super) async fn open(
     }
     let caller = Caller::new(request.principal.shared_name(), request.client_ip);
     let streams = router.sessions.streams();
-    let place = streams.place(caller).ok_or(Rejection::Overloaded)?;
+    let place = streams.places().take(caller).ok_or(Rejection::Overloaded)?;
     let over = over(streams.superseded(router.backends.since()), request.record.life(LIFETIME));
     let id = request.id_text().to_owned();
     // What changes from here on is told.

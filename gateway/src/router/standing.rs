@@ -19,10 +19,10 @@ use super::{Router, subscriptions};
 use crate::backends::answer::{Answer, Standing};
 use crate::mcp::event_id::StreamId;
 use crate::mcp::outbox::{Outbox, Reader};
+use crate::mcp::places::{Caller, Place};
 use crate::mcp::replay::Replay;
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
-use crate::mcp::streams::{Caller, Place};
 use crate::mcp::subscriptions::Subscriptions;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
@@ -76,7 +76,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     let last = last.transpose()?;
     let caller = Caller::new(request.principal.shared_name(), request.client_ip);
     let streams = router.sessions.streams();
-    let place = streams.place(caller).ok_or(Rejection::Overloaded)?;
+    let place = streams.places().take(caller).ok_or(Rejection::Overloaded)?;
     let outbox = session.outbox();
     let (source, stream, position) = match last {
         Some((stream, number)) if stream.number != StreamId::STANDING => {
