@@ -4,6 +4,7 @@
 
 mod answered_sampling;
 mod authentication;
+mod batches;
 mod built_in_default;
 mod catalogue;
 mod chat;

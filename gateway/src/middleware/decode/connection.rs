@@ -18,10 +18,11 @@ use tower_service::Service;
 
 use super::arrival::Arrival;
 use super::message::{Decoded, Refused};
-use super::{DecodeLayer, Decoder, carry};
+use super::{DecodeLayer, Decoder, batch, carry};
 use crate::backends::answer::Answer;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::{Bearer, Session};
+use crate::mcp::version::{Era, Version};
 use crate::middleware::respond;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -105,9 +106,32 @@ impl Connection {
         })
     }
 
-    /// Takes in one message of the client. Nothing in it waits for what another
-    /// message of the client may bring.
-    pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
+    /// Takes in what the client sends: one message, or several of a client that
+    /// may send them so.
+    pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, sent: Bytes)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let version = self.session.load().as_ref().map(|session| session.version);
+        if version != Some(Version::V2025_03_26) || !batch::is_batch(&sent) {
+            return self.take_one(messages, sent).await;
+        }
+        match batch::split(&sent) {
+            Ok(several) => {
+                for message in several {
+                    match batch::refusal(&message) {
+                        Some(refused) => self.refuse(refused).await,
+                        None => self.take_one(messages, message).await,
+                    }
+                }
+            }
+            Err(rejection) => self.refuse(Refused { rejection, id: None, era: Era::Legacy }).await,
+        }
+    }
+
+    /// Nothing in it waits for what another message of the client may bring.
+    async fn take_one<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
         S::Future: Send,

@@ -147,7 +147,7 @@ impl Decoder {
 
     /// The revision and session of a client with a handshake. Calls without a
     /// session are served for themselves.
-    fn legacy(
+    pub(super) fn legacy(
         &self,
         arrival: &Arrival,
         method: &str,
@@ -253,6 +253,6 @@ pub(super) fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) fn text(body: &Bytes, span: Span) -> &str {
+pub(super) fn text(body: &[u8], span: Span) -> &str {
     std::str::from_utf8(&body[span.range()]).unwrap_or("null")
 }
