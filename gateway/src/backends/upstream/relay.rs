@@ -2,10 +2,11 @@
 //! asks on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asking::{Asking, refusal};
 use super::calling::Call;
@@ -21,6 +22,9 @@ use crate::mcp::update::{self, Update};
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
+
+/// A stream on which nothing came for so long will take its time.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
@@ -64,9 +68,20 @@ impl Relay {
     }
 
     /// Waits for the first message: where that is the response, it is the
-    /// whole answer.
+    /// whole answer. A client that can come again for the rest of a stream is
+    /// given one where the server says nothing for a while.
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
-        match self.next(deadline).await? {
+        let request = &self.call.request;
+        let can_resume = request.takes_stream && request.session.as_ref().is_some_and(|session| session.is_primed());
+        let first = if can_resume {
+            match timeout(QUIET, self.next(deadline)).await {
+                Ok(first) => first?,
+                Err(_) => return Ok(Answer::Stream(self.messages())),
+            }
+        } else {
+            self.next(deadline).await?
+        };
+        match first {
             Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
             Event::Response(message) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
