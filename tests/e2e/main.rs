@@ -7,6 +7,7 @@ mod authentication;
 mod built_in_default;
 mod catalogue;
 mod chat;
+mod command_line_clients;
 mod commands;
 mod configuration;
 mod event_source_front;

@@ -36,7 +36,7 @@ fn gateway(upstreams: &[(&str, String)]) -> Gateway {
     gateway
 }
 
-fn answers() -> Value {
+pub(crate) fn answers() -> Value {
     json!({
         "elicitation": {"action": "accept", "content": {"username": "ada", "user_name": "ada", "name": "ada",
             "email": "ada@example.com"}},
@@ -45,7 +45,7 @@ fn answers() -> Value {
     })
 }
 
-fn text(call: &Value) -> String {
+pub(crate) fn text(call: &Value) -> String {
     call["result"]["content"].as_array().map_or_else(String::new, |content| {
         content.iter().filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n")
     })
