@@ -15,6 +15,7 @@ mod harness;
 mod legacy;
 mod modern;
 mod observability;
+mod parallel;
 mod policies;
 mod questions;
 mod rate_limits;
