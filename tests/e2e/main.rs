@@ -11,6 +11,7 @@ mod command_line_clients;
 mod commands;
 mod configuration;
 mod event_source_front;
+mod fidelity;
 mod harness;
 mod legacy;
 mod modern;
