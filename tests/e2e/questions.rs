@@ -1,6 +1,8 @@
 //! What a server asks in the midst of a call: sampling, elicitation and roots
 //! reach the client whatever the two speak, and nobody else.
 
+mod faults;
+
 use std::process::Command;
 use std::sync::OnceLock;
 
