@@ -116,7 +116,7 @@ fn response(era: Era, method: &Method) -> String {
     let stateless = if era == Era::Modern { "\"ttlMs\" : 5e0,\"resultType\":\"complete\"," } else { "" };
     let Method { result, .. } = method;
     format!(
-        " {{\"result\" :{{ \"x-first\":{{ODD}},{stateless}{result},\"_meta\":{{ODD}},\"x-last\":{{ODD}} }} ,\"x-top\":{{ODD}},\n\"id\" : {{ID}} ,\"jsonrpc\":\"2.0\" }}\n"
+        " {{\"result\" :{{ \"x-first\":{{ODD}},\"x-strange\":[1e400,-1E-999,\"\\ud800\"],{stateless}{result},\"_meta\":{{ODD}},\"x-last\":{{ODD}} }} ,\"x-top\":{{ODD}},\n\"id\" : {{ID}} ,\"jsonrpc\":\"2.0\" }}\n"
     )
 }
 
