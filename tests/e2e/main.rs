@@ -31,6 +31,7 @@ mod shutdown;
 mod standing;
 mod stdio_front;
 mod streaming;
+mod subscriptions;
 mod tasks;
 mod tls;
 mod tokens;

@@ -12,10 +12,10 @@ mod event_source;
 mod headers;
 mod message;
 mod openai;
+mod rare;
 mod rest;
 mod session;
 mod stateless;
-mod tasks;
 mod websocket;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! rmcp's client, which performs a script as the clients of other languages do.
 //! It runs in the test's own process.
+#![expect(deprecated, reason = "the handshake revisions have what the newest one deprecates")]
 
 mod answering;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{HeaderName, HeaderValue};
-use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ProtocolVersion};
+use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ProtocolVersion, ServerNotification};
 use rmcp::service::{PeerRequestOptions, RequestHandle, RunningService, ServiceError};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
@@ -131,9 +132,28 @@ async fn operate(client: &Client, answering: &Answering, wanted: &Value) -> Resu
         "templates" => json!(client.list_resource_templates(None).await?),
         "read" => json!(client.read_resource(params!("uri")).await?),
         "complete" => json!(client.complete(params!("ref", "argument")).await?),
+        "subscribe" => json!(client.subscribe(params!("uri")).await?),
+        "unsubscribe" => json!(client.unsubscribe(params!("uri")).await?),
+        "level" => json!(client.set_level(params!("level")).await?),
+        "listen" => listen(client, wanted).await?,
         "told" => json!({"told": answering.hears(wanted["method"].as_str().unwrap_or_default()).await}),
         other => panic!("{other} is nothing this client does"),
     })
+}
+
+/// Opens a stream, makes a call, and says what the stream brought first.
+async fn listen(client: &Client, wanted: &Value) -> Result<Value, ServiceError> {
+    let filter = json!({"toolsListChanged": wanted["tools"], "resourceSubscriptions": wanted["uris"]});
+    let mut stream = client.listen(serde_json::from_value(filter).expect("a filter of the script")).await?;
+    client.call_tool(tool(wanted)).await?;
+    let heard = match stream.next().await? {
+        Some(ServerNotification::ResourceUpdatedNotification(updated)) => updated.params.uri,
+        Some(ServerNotification::ToolListChangedNotification(_)) => "tools".to_owned(),
+        other => panic!("{other:?} is not what was asked for"),
+    };
+    let honoured = json!(stream.acknowledged());
+    stream.cancel().await?;
+    Ok(json!({"honoured": honoured, "heard": heard}))
 }
 
 /// The same of a tool while others run: its own progress is told from theirs.

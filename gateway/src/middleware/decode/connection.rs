@@ -3,7 +3,7 @@
 //! the stack, and whatever answers it goes back over the connection.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,10 @@ pub struct Connection {
     /// What runs: a number of ours, the id of its request as JSON.
     requests: Mutex<Vec<(u64, String, AbortHandle)>>,
     next: AtomicU64,
+    /// Whether no more requests are taken.
+    is_finishing: AtomicBool,
+    /// Told whenever a request has ended.
+    ended: Notify,
     /// To the client.
     out: mpsc::Sender<Bytes>,
 }
@@ -95,6 +99,8 @@ impl Connection {
             places: Arc::new(Semaphore::new(MAX_RUNNING)),
             requests: Mutex::default(),
             next: AtomicU64::new(0),
+            is_finishing: AtomicBool::new(false),
+            ended: Notify::new(),
             out,
         })
     }
@@ -121,6 +127,9 @@ impl Connection {
             _ => {}
         }
         let id = request.id.map(|id| request.text(id).to_owned());
+        if self.is_finishing.load(Ordering::Acquire) {
+            return self.refuse(Refused { rejection: Rejection::Draining, id, era: request.era() }).await;
+        }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
         };
@@ -131,6 +140,7 @@ impl Connection {
         let task = tokio::spawn(async move {
             connection.serve(messages, request).await;
             connection.requests().retain(|(running, ..)| *running != number);
+            connection.ended.notify_waiters();
             drop(place);
         });
         requests.push((number, id.unwrap_or_default(), task.abort_handle()));
@@ -157,6 +167,19 @@ impl Connection {
                 // What comes meanwhile waits.
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Takes no more requests, and returns once those that run have ended. What
+    /// they wait for, the client's answers, is taken.
+    pub async fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Release);
+        loop {
+            let ended = self.ended.notified();
+            if self.requests().is_empty() {
+                return;
+            }
+            ended.await;
         }
     }
 
@@ -200,7 +223,14 @@ impl Connection {
                     self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &to.id, to.era))).await;
                 }
             }
-            Ok((Answer::Accepted | Answer::Standing(_), ..)) => {}
+            Ok((Answer::Standing(mut standing), ..)) => {
+                // It stands for as long as the client likes.
+                drop(room);
+                while let Some((_, message)) = standing.messages.next().await {
+                    self.say(message).await;
+                }
+            }
+            Ok((Answer::Accepted, ..)) => {}
             Err(refused) => self.refuse(refused).await,
         }
     }
@@ -238,6 +268,7 @@ impl Connection {
         let mut requests = self.requests();
         if let Some(index) = requests.iter().rposition(|(_, running, _)| running == id) {
             requests.swap_remove(index).2.abort();
+            self.ended.notify_waiters();
         }
     }
 

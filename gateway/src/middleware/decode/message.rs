@@ -74,7 +74,13 @@ impl Decoder {
         };
         let (version, session) = match era {
             Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
-            Era::Modern => (stateless::check(&envelope, arrival.mirrors())?, None),
+            Era::Modern => {
+                let version = stateless::check(&envelope, arrival.mirrors())?;
+                if envelope.params.meta.log_level_malformed {
+                    return Err(Rejection::invalid_params("the logLevel of `_meta` is no level"));
+                }
+                (version, None)
+            }
             Era::Legacy => self.legacy(&arrival, method, version)?,
         };
         let operation = self.operation(method, &envelope, era, &arrival, body);
@@ -185,12 +191,9 @@ impl Decoder {
             ("server/discover", Era::Modern) => Ok(Operation::Discover),
             ("tools/call", _) => Ok(Operation::CallTool { tool: self.called(envelope, server)? }),
             ("prompts/get", _) => Ok(Operation::GetPrompt { prompt: self.called(envelope, server)? }),
-            ("resources/read", _) => {
-                check_meta(envelope)?;
-                let uri = envelope.params.uri();
-                let uri = uri.ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
-                Ok(Operation::ReadResource(resource(&uri.text, server)))
-            }
+            ("resources/read", _) => Ok(Operation::ReadResource(named_resource(envelope, server)?)),
+            ("resources/subscribe", Era::Legacy) => Ok(Operation::Subscribe(named_resource(envelope, server)?)),
+            ("resources/unsubscribe", Era::Legacy) => Ok(Operation::Unsubscribe(named_resource(envelope, server)?)),
             ("completion/complete", _) => {
                 check_meta(envelope)?;
                 let reference = envelope.params.reference();
@@ -225,6 +228,13 @@ impl Decoder {
     fn full(&self, name: &Arc<str>, server: Option<&str>) -> Arc<str> {
         server.map_or_else(|| Arc::clone(name), |server| full_name(server, &self.settings.separator, name).into())
     }
+}
+
+/// The resource that a request is about.
+fn named_resource(envelope: &Envelope<'_>, server: Option<&str>) -> Result<ResourceUri, Rejection> {
+    check_meta(envelope)?;
+    let uri = envelope.params.uri().ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
+    Ok(resource(&uri.text, server))
 }
 
 /// The resource of a URI as clients of this path write it.

@@ -10,6 +10,7 @@ use rmcp::handler::client::ClientHandler;
 use rmcp::model::{
     ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams,
     ElicitResult, ErrorData, Implementation, ListRootsResult, ProgressNotificationParam, ProgressToken,
+    ResourceUpdatedNotificationParam,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use serde_json::{Map, Value, json};
@@ -129,6 +130,10 @@ impl ClientHandler for Answering {
 
     async fn on_prompt_list_changed(&self, _: Notified) {
         self.hear_method("notifications/prompts/list_changed");
+    }
+
+    async fn on_resource_updated(&self, _: ResourceUpdatedNotificationParam, _: Notified) {
+        self.hear_method("notifications/resources/updated");
     }
 
     fn get_info(&self) -> ClientConfig {
