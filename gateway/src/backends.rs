@@ -1,6 +1,7 @@
 //! Whatever serves a tool: upstream MCP servers, and what lives in this process.
 
 pub mod answer;
+pub mod beside;
 pub mod callee;
 pub mod calls;
 #[cfg(feature = "chat")]

@@ -299,14 +299,14 @@ fn sdk_clients_subscribe_and_listen() {
         for (path, prefix, uri) in ways() {
             let trigger = format!("{prefix}test_trigger_resource_change");
             let calls = match sdk {
-                Sdk::Python1 | Sdk::TypeScript1 => json!([
+                Sdk::Python1 | Sdk::TypeScript1 | Sdk::RustHandshake => json!([
                     {"op": "level", "level": "error"},
                     {"op": "subscribe", "uri": uri},
                     {"name": trigger},
                     {"op": "told", "method": UPDATED},
                     {"op": "unsubscribe", "uri": uri},
                 ]),
-                Sdk::Python2 | Sdk::TypeScript2 => json!([
+                Sdk::Python2 | Sdk::TypeScript2 | Sdk::Rust => json!([
                     {"op": "listen", "tools": false, "uris": [uri], "name": trigger},
                     {"op": "listen", "tools": true, "uris": [], "name": format!("{prefix}test_trigger_tool_change")},
                 ]),
@@ -314,7 +314,7 @@ fn sdk_clients_subscribe_and_listen() {
             let report = sdk.run(&gateway.url(path), KEY, &calls);
             let calls = report["calls"].as_array().unwrap();
             assert!(calls.iter().all(|call| call["error"].is_null()), "{sdk:?} at {path} {prefix}: {report}");
-            if matches!(sdk, Sdk::Python2 | Sdk::TypeScript2) {
+            if matches!(sdk, Sdk::Python2 | Sdk::TypeScript2 | Sdk::Rust) {
                 let heard = [&calls[0]["result"]["heard"], &calls[1]["result"]["heard"]];
                 assert_eq!(heard, [&json!(uri), &json!("tools")], "{sdk:?} at {path}");
             }

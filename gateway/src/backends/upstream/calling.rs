@@ -341,7 +341,7 @@ impl Call {
     /// Goes on for the request in which its client made it again.
     pub(super) fn take_up(&mut self, request: Box<McpRequest>) {
         self.waiting = Waiting::begin(&request);
-        self.deadline = request.deadline;
+        self.deadline = request.deadline.min(Instant::now() + self.patience);
         self.request = request;
     }
 }

@@ -161,7 +161,24 @@ impl Links {
         introduction: &Introduction,
         deadline: Instant,
     ) -> Result<Arc<Link>, TransportError> {
-        self.own(deadline).await?;
+        let own = self.own(deadline).await?;
+        match self.opened(key, introduction, deadline).await {
+            // A server that became one of the other era knows no handshake.
+            Err(TransportError::Status(400..=405)) if self.era_changed(&own, deadline).await => {
+                self.own(deadline).await?;
+                self.opened(key, introduction, deadline).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The agreement of this key; a session is opened if there is none.
+    async fn opened(
+        &self,
+        key: &SessionKey,
+        introduction: &Introduction,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, TransportError> {
         if let Some(link) = self.ready(key, introduction.abilities()) {
             return Ok(link);
         }
