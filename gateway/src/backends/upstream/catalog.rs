@@ -205,7 +205,7 @@ impl<L: Listing> Catalog<L> {
     ) -> Result<(L::List, Duration), TransportError> {
         let kind = self.listing.kind();
         let (mut entries, mut beside, mut listed) = (Vec::new(), None, 0);
-        let mut ttl = DEFAULT_TTL;
+        let mut said = None::<Duration>;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let mut params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
@@ -229,7 +229,9 @@ impl<L: Listing> Catalog<L> {
             listed += page.definitions.len();
             entries.extend(page.definitions.iter().filter_map(|definition| self.listing.entry(definition)));
             if let Some(ttl_ms) = page.ttl_ms {
-                ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
+                let ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
+                // The list is as old as its oldest page.
+                said = Some(said.map_or(ttl, |said| said.min(ttl)));
             }
             cursor = page.next_cursor;
             if cursor.is_none() || entries.len() >= MAX_ENTRIES {
@@ -238,7 +240,8 @@ impl<L: Listing> Catalog<L> {
         }
         let beside = beside.filter(|_| entries.len() == listed).unwrap_or_default();
         entries.truncate(MAX_ENTRIES);
-        Ok((self.listing.list(entries, beside), ttl))
+        let until = said.map(|ttl| Instant::now() + ttl);
+        Ok((self.listing.list(entries, beside, until), said.unwrap_or(DEFAULT_TTL)))
     }
 }
 
