@@ -14,6 +14,7 @@ mod harness;
 mod legacy;
 mod modern;
 mod observability;
+mod piped_questions;
 mod policies;
 mod questions;
 mod rate_limits;

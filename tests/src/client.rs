@@ -80,6 +80,16 @@ impl Client {
         Request { headers: self.headers.clone(), ..Request::new("GET", &self.path) }.send(self.address)
     }
 
+    /// Ends the session.
+    ///
+    /// # Panics
+    ///
+    /// When it is not ended.
+    pub fn end_session(&self) {
+        let request = Request { headers: self.headers.clone(), ..Request::new("DELETE", &self.path) };
+        assert_eq!(request.send(self.address).status, 204);
+    }
+
     /// Opens the stream of a session, or has the rest of the one that broke off
     /// after the event of this id.
     ///
@@ -149,12 +159,14 @@ impl Client {
 
     /// Opens a session at a handshake revision: the answer, and the client within the session.
     pub fn initialize(&self, revision: &str) -> (Reply, Self) {
-        let reply = self.request(
-            "initialize",
-            &json!({
-                "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}
-            }),
-        );
+        self.initialize_able(revision, &json!({}))
+    }
+
+    /// As [`Client::initialize`], with these capabilities.
+    pub fn initialize_able(&self, revision: &str, capabilities: &Value) -> (Reply, Self) {
+        let info = json!({"name": "tests", "version": "1"});
+        let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": info});
+        let reply = self.request("initialize", &params);
         let mut client = self.clone().with("MCP-Protocol-Version", revision);
         if let Some(session) = reply.headers.get("Mcp-Session-Id") {
             client = client.with("Mcp-Session-Id", session);

@@ -15,7 +15,7 @@ use super::link::Link;
 use super::links::SessionKey;
 use super::{Shared, asked, catalog};
 use crate::backends::tool::ToolList;
-use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Kind;
@@ -45,7 +45,7 @@ async fn keep_list(shared: &Shared) {
     let (mut is_up, mut last) = (false, None::<Arc<ToolList>>);
     loop {
         let deadline = Instant::now() + FETCH_TIMEOUT;
-        let pause = match shared.catalogs.tools().fresh(shared.transport.as_ref(), &shared.links, deadline).await {
+        let pause = match shared.catalogs.tools().fresh(&shared.links, deadline).await {
             Ok(list) => {
                 if !is_up {
                     shared.catalogs.came_up();
@@ -125,7 +125,7 @@ async fn look_again(shared: &Shared) {
     shared.catalogs.all_stale();
     for (list, kind) in lists {
         let Some((catalog, before)) = list else { continue };
-        let now = catalog.fresh(shared.transport.as_ref(), &shared.links, Instant::now() + FETCH_TIMEOUT).await;
+        let now = catalog.fresh(&shared.links, Instant::now() + FETCH_TIMEOUT).await;
         if now.is_ok_and(|now| !now.is_same(&before)) {
             shared.catalogs.differs(kind);
         }
@@ -176,7 +176,7 @@ async fn subscribe(shared: &Shared, link: &Link) -> Result<Messages, TransportEr
         connection: link.connection,
         headers,
         deadline: Instant::now() + FETCH_TIMEOUT,
-        takes_questions: false,
+        questions: Questions::None,
     };
     match shared.transport.request(outgoing).await? {
         Reply::Stream { messages, .. } => Ok(messages),
