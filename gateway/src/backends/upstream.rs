@@ -18,6 +18,7 @@ mod links;
 mod listing;
 mod parking;
 mod pipes;
+mod place;
 mod polling;
 mod relay;
 mod rounds;

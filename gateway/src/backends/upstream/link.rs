@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-use super::pipes::Place;
+use super::place::Place;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::mirror;

@@ -171,7 +171,7 @@ impl Links {
             return Ok(link);
         }
         if self.transport.is_pipe() {
-            return self.pipes.agree(key, own, introduction, &|| self.next_id(), deadline).await;
+            return self.pipes.agree(key, own, introduction, self.next_id(), deadline).await;
         }
         if *key == SessionKey::Fresh {
             return Ok(self.open(introduction, deadline).await?);

@@ -12,19 +12,20 @@
 //! client it crashes for and nobody else.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::handshake;
 use super::introduction::Introduction;
 use super::link::Link;
 use super::links::SessionKey;
+use super::place::Place;
 use super::single_flight::SingleFlight;
 use crate::backends::transport::{Transport, TransportError};
 
@@ -32,14 +33,17 @@ use crate::backends::transport::{Transport, TransportError};
 pub(super) const MAX_PIPES: usize = 32;
 /// A pipe that no call used for so long is ended.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How long a server may take from its start to its handshake, whoever waits
+/// for it.
+const AGREE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pipes of single clients at one upstream.
 #[derive(Debug)]
 pub(super) struct Pipes {
     upstream: Arc<str>,
     places: Arc<Semaphore>,
-    /// Whether somebody found no place, since one was free last.
-    crowded: AtomicBool,
+    /// Whether it was said, since somebody got one last, that there are none.
+    warned: AtomicBool,
     /// By whose they are.
     table: Mutex<HashMap<SessionKey, Arc<Pipe>>>,
     started: Instant,
@@ -67,18 +71,6 @@ pub(super) struct Unagreed {
     pub(super) is_alone: bool,
 }
 
-/// The place of a pipe. It is free again when nothing is left of the pipe.
-#[derive(Debug)]
-pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
-    /// Questions of the server that wait for the client.
-    open: AtomicUsize,
-}
-
-/// A question that waits for the client of a pipe.
-#[derive(Debug)]
-pub(super) struct Open(Arc<Place>);
-
 // === impl Pipes ===
 
 impl Pipes {
@@ -87,7 +79,7 @@ impl Pipes {
         Self {
             upstream,
             places: Arc::new(Semaphore::new(MAX_PIPES)),
-            crowded: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
             table: Mutex::default(),
             started: Instant::now(),
         }
@@ -114,24 +106,38 @@ impl Pipes {
         key: &SessionKey,
         shared: Arc<Link>,
         introduction: &Introduction,
-        next_id: &(dyn Fn() -> u64 + Sync),
+        id: u64,
         deadline: Instant,
     ) -> Result<Arc<Link>, Unagreed> {
-        let Some(pipe) = self.of(key, shared.transport.as_ref()) else { return Ok(shared) };
-        match pipe.agree(next_id, introduction, deadline).await {
-            Ok(link) => Ok(link),
+        let Some(pipe) = self.of(key, shared.transport.as_ref()) else {
+            self.warn("there are as many as there may be");
+            return Ok(shared);
+        };
+        match pipe.agree(id, introduction, deadline).await {
+            Ok(link) => {
+                self.warned.store(false, Ordering::Relaxed);
+                Ok(link)
+            }
             // Elsewhere its calls would do to all what they did to this one.
             Err(error) if error == TransportError::TimedOut || pipe.has_agreed() => {
                 Err(Unagreed { error, is_alone: true })
             }
             Err(error) => {
-                tracing::warn!(
-                    upstream = %self.upstream,
-                    %error,
-                    "no second connection to the upstream: a client that can be asked shares the first"
-                );
+                self.warn(&error.cause());
                 Ok(shared)
             }
+        }
+    }
+
+    /// Says that a client goes without, once until another does not.
+    fn warn(&self, why: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                upstream = %self.upstream,
+                why,
+                max = MAX_PIPES,
+                "no connection of its own for a client that can be asked: it shares that of the others, unasked"
+            );
         }
     }
 
@@ -143,20 +149,10 @@ impl Pipes {
             pipe.last_used.store(self.now(), Ordering::Relaxed);
             return Some(Arc::clone(pipe));
         }
-        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
-            if !self.crowded.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    upstream = %self.upstream,
-                    pipes = MAX_PIPES,
-                    "too many clients that can be asked: more of them share a connection and are not asked"
-                );
-            }
-            return None;
-        };
-        self.crowded.store(false, Ordering::Relaxed);
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let pipe = Arc::new(Pipe {
             transport: shared.another()?,
-            place: Arc::new(Place { _permit: permit, open: AtomicUsize::new(0) }),
+            place: Place::new(permit),
             link: ArcSwapOption::empty(),
             agreeing: SingleFlight::default(),
             has_agreed: AtomicBool::new(false),
@@ -221,25 +217,45 @@ impl Pipes {
 // === impl Pipe ===
 
 impl Pipe {
-    /// The agreement over it, made if there is none.
+    /// The agreement over it, made if there is none. That goes on when the
+    /// caller's time is over: a process may take longer to start than a list
+    /// may take, and is there for the next caller then.
     ///
     /// # Errors
     ///
     /// Those of the handshake.
     async fn agree(
-        &self,
-        next_id: &(dyn Fn() -> u64 + Sync),
+        self: &Arc<Self>,
+        id: u64,
         introduction: &Introduction,
         deadline: Instant,
     ) -> Result<Arc<Link>, TransportError> {
-        let agree = async {
-            let link = handshake::initialize(&self.transport, next_id(), introduction, deadline).await?;
-            let link = Arc::new(Link { place: Some(Arc::clone(&self.place)), ..link });
-            self.has_agreed.store(true, Ordering::Relaxed);
-            self.link.store(Some(Arc::clone(&link)));
-            Ok(link)
-        };
-        self.agreeing.run(deadline, || self.link.load_full(), agree).await
+        let (pipe, introduction) = (Arc::clone(self), introduction.clone());
+        let agreeing = tokio::spawn(async move {
+            let end = Instant::now() + AGREE_TIMEOUT;
+            let agreed =
+                pipe.agreeing.run(end, || pipe.link.load_full(), pipe.initialize(id, &introduction, end)).await;
+            if matches!(agreed, Err(TransportError::TimedOut)) && !pipe.has_agreed() {
+                // It neither serves nor ends.
+                pipe.end().await;
+            }
+            agreed
+        });
+        let agreed = timeout_at(deadline, agreeing).await.map_err(|_| TransportError::TimedOut)?;
+        agreed.unwrap_or_else(|_| Err(TransportError::Disconnected("the gateway is ending".to_owned())))
+    }
+
+    async fn initialize(
+        &self,
+        id: u64,
+        introduction: &Introduction,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, TransportError> {
+        let link = handshake::initialize(&self.transport, id, introduction, deadline).await?;
+        let link = Arc::new(Link { place: Some(Arc::clone(&self.place)), ..link });
+        self.has_agreed.store(true, Ordering::Relaxed);
+        self.link.store(Some(Arc::clone(&link)));
+        Ok(link)
     }
 
     /// Whether it was of use before.
@@ -264,27 +280,5 @@ impl Pipe {
 impl From<TransportError> for Unagreed {
     fn from(error: TransportError) -> Self {
         Self { error, is_alone: false }
-    }
-}
-
-// === impl Place ===
-
-impl Place {
-    /// Notes a question, until what this returns is dropped.
-    pub(super) fn open(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
-    }
-
-    /// Whether the client is being asked something: its server may wait for
-    /// that whichever of its calls it is silent about.
-    pub(super) fn is_asking(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,6 +1,7 @@
 mod agreeing;
 mod calls;
 mod listing;
+mod pipes;
 mod relaying;
 mod script;
 mod wire;

@@ -74,8 +74,10 @@ async fn a_call_of_a_pipes_one_client_is_a_stream_before_anything_is_said() {
     let Ok(Reply::Stream { mut messages, .. }) = sent else { panic!("{sent:?}") };
     assert_eq!(heard(&mut messages), None);
     take(&pipe, QUESTION);
+    take(&pipe, CHANGED);
     take(&pipe, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
     assert_eq!(heard(&mut messages).unwrap(), QUESTION);
+    assert_eq!(heard(&mut messages).unwrap(), CHANGED, "all that is said there is its client's");
     assert!(heard(&mut messages).is_some());
 }
 
