@@ -257,8 +257,8 @@ impl Backend for Upstream {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.retire();
-            self.shared.links.end_all().await;
-            self.shared.transport.close().await;
+            // At the same time: a process may take its time to end.
+            tokio::join!(self.shared.links.end_all(), self.shared.transport.close());
         })
     }
 }

@@ -2,13 +2,14 @@
 //! session: each goes out on the stream of the call's answer, and what the
 //! client posts goes back under the server's own id.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::link::Link;
@@ -31,7 +32,14 @@ pub(super) struct Asking {
     open: FuturesUnordered<BoxFuture<'static, Bytes>>,
     /// The pipe of the client whose questions they are, whichever of its calls
     /// they belong to: they outlive the one that they were laid before.
-    pipe: Option<Arc<Link>>,
+    pipe: Option<OfPipe>,
+}
+
+/// What the questions of a client's own pipe last as long as.
+struct OfPipe {
+    link: Weak<Link>,
+    /// Changes when the pipe has ended.
+    lost: watch::Receiver<u64>,
 }
 
 /// What became of a question.
@@ -50,7 +58,8 @@ impl Asking {
     /// Nothing asked yet, in a call over this link.
     pub(super) fn of(request: &McpRequest, link: &Arc<Link>) -> Box<Self> {
         let is_sessions = request.session.is_some() && link.is_alone();
-        Box::new(Self { open: FuturesUnordered::new(), pipe: is_sessions.then(|| Arc::clone(link)) })
+        let pipe = is_sessions.then(|| OfPipe { link: Arc::downgrade(link), lost: link.transport.lost() });
+        Box::new(Self { open: FuturesUnordered::new(), pipe })
     }
 
     /// Whether nothing is asked at present.
@@ -98,7 +107,7 @@ impl Asking {
 
     fn push(&self, answer: impl Future<Output = Bytes> + Send + 'static) {
         // No other call over the pipe fails for want of patience meanwhile.
-        let open = self.pipe.as_ref().and_then(|link| Some(link.place.as_ref()?.open()));
+        let open = self.pipe.as_ref().and_then(|pipe| Some(pipe.link.upgrade()?.place.as_ref()?.open()));
         self.open.push(async move { (answer.await, open).0 }.boxed());
     }
 
@@ -114,12 +123,18 @@ impl Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        let (Some(link), false) = (self.pipe.take(), self.open.is_empty()) else { return };
+        let (Some(OfPipe { link, mut lost }), false) = (self.pipe.take(), self.open.is_empty()) else { return };
         // Without a runtime the process is ending, and the pipe with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut open = std::mem::take(&mut self.open);
         runtime.spawn(async move {
-            while let Some(answer) = open.next().await {
+            loop {
+                let answer = tokio::select! {
+                    biased;
+                    answer = open.next() => answer,
+                    _ = lost.changed() => return,
+                };
+                let (Some(answer), Some(link)) = (answer, link.upgrade()) else { return };
                 link.reply(answer).await;
             }
         });

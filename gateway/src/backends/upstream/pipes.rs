@@ -263,11 +263,12 @@ impl Pipe {
         self.has_agreed.load(Ordering::Relaxed)
     }
 
-    /// Whether a call relies on it, or waits for it to be there.
+    /// Whether a call relies on it or waits for it to be there, or a question
+    /// is open on it.
     fn is_in_use(self: &Arc<Self>) -> bool {
         // The table's, and the one that is looked at here.
         let is_relied_on = self.link.load_full().is_some_and(|link| Arc::strong_count(&link) > 2);
-        is_relied_on || Arc::strong_count(self) > 1
+        is_relied_on || Arc::strong_count(self) > 1 || self.place.is_asking()
     }
 
     async fn end(&self) {

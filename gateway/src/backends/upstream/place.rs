@@ -11,25 +11,25 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     /// Questions of the server that wait for the client.
-    open: AtomicUsize,
+    open: Arc<AtomicUsize>,
 }
 
-/// A question that waits for the client of a pipe.
+/// A question that waits for the client of a pipe, which may end before.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Place>);
+pub(super) struct Open(Arc<AtomicUsize>);
 
 // === impl Place ===
 
 impl Place {
     /// A place, as long as there is a permit for it.
     pub(super) fn new(permit: OwnedSemaphorePermit) -> Arc<Self> {
-        Arc::new(Self { _permit: permit, open: AtomicUsize::new(0) })
+        Arc::new(Self { _permit: permit, open: Arc::default() })
     }
 
     /// Notes a question, until what this returns is dropped.
-    pub(super) fn open(self: &Arc<Self>) -> Open {
+    pub(super) fn open(&self) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
+        Open(Arc::clone(&self.open))
     }
 
     /// Whether the client is being asked something: its server may wait for
@@ -41,6 +41,6 @@ impl Place {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,7 @@
 //! Pipes of single clients: who has one, how many there are and for how long.
 
+use futures_util::future::BoxFuture;
+
 use super::*;
 use crate::backends::transport::TransportError;
 use crate::backends::upstream::pipes::{IDLE_TIMEOUT, MAX_PIPES};
@@ -245,6 +247,45 @@ async fn no_call_of_a_client_fails_for_silence_while_the_client_is_asked_somethi
     assert_eq!(told[0].body, r#"{"jsonrpc":"2.0","id":5,"result":{"action":"accept"}}"#);
     let failed = tokio::time::timeout(TIMEOUT + SWEPT, silent.next()).await.unwrap().unwrap();
     assert!(matches!(failed, Err(Rejection::Upstream(failure)) if failure.kind == UpstreamFailureKind::TimedOut));
+}
+
+/// A model that says yes.
+#[derive(Debug)]
+struct Agreeable;
+
+impl Calls for Agreeable {
+    fn call(&self, request: Box<McpRequest>) -> BoxFuture<'static, Result<Answer, Rejection>> {
+        let said = r#"{"content":[],"structuredContent":{"model":"chat","text":"yes","finishReason":"stop"}}"#;
+        Box::pin(std::future::ready(Ok(Answer::result(request.id_text(), said))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_answers_over_the_pipe_of_each_client_that_cannot() {
+    const QUESTION: &str = concat!(
+        r#"{"jsonrpc":"2.0","id":5,"method":"sampling/createMessage","params":"#,
+        r#"{"messages":[{"role":"user","content":{"type":"text","text":"?"}}],"maxTokens":5}}"#
+    );
+    let asks = |heard: &Heard| match heard.method.as_str() {
+        "tools/call" => Say::Stream(vec![QUESTION.to_owned()]),
+        _ => piped(heard),
+    };
+    let fixture = Fixture::sampling(asks, Agreeable);
+    for (pipe, request) in [in_session(&session(None)), of_modern_client()].into_iter().enumerate() {
+        // The answer goes out while the call is waited for.
+        let waiting = async {
+            match fixture.call(request).await {
+                Ok(Answer::Stream(mut stream)) => drop(stream.next().await),
+                other => drop(other),
+            }
+        };
+        assert!(tokio::time::timeout(TIMEOUT / 2, waiting).await.is_err(), "the server does not go on");
+        // The first is for the list of tools.
+        let pipe = &fixture.script.others()[pipe + 1];
+        assert!(pipe.heard("initialize")[0].body.contains(r#""capabilities":{"sampling":{}}"#));
+        assert!(pipe.heard("response")[0].body.contains(r#""id":5,"result":{"role":"assistant""#));
+    }
+    assert!(fixture.script.heard("tools/call").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
