@@ -15,11 +15,11 @@ use crate::questions::{answers, asking, assert_asks, over, retry, text};
 const REVISION: &str = "2025-11-25";
 
 /// The configuration of the conformance suite's upstream as a child process.
-fn conformance(era: &str) -> String {
+pub(crate) fn conformance_stdio(era: &str) -> String {
     upstream::conformance_stdio(env!("CARGO_BIN_EXE_conformance-upstream"), era)
 }
 
-fn url(url: String) -> String {
+fn url(url: &str) -> String {
     format!("{{url: \"{url}\"}}")
 }
 
@@ -48,7 +48,7 @@ fn reply(client: &Client, question: &Value, name: &str) {
 
 #[test]
 fn every_client_is_asked_by_child_processes_of_either_era() {
-    let gateway = over(&[("old", conformance("legacy")), ("new", conformance("modern"))]);
+    let gateway = over(&[("old", conformance_stdio("legacy")), ("new", conformance_stdio("modern"))]);
     for sdk in Sdk::ALL {
         for (path, prefix) in [("/mcp", "old__"), ("/mcp", "new__"), ("/servers/old/mcp", "")] {
             assert_asks(sdk, &gateway.url(path), prefix);
@@ -59,7 +59,7 @@ fn every_client_is_asked_by_child_processes_of_either_era() {
 /// The reference server shows some tools only to clients that can be asked.
 #[test]
 fn the_reference_server_asks_over_every_pipe_and_shows_what_asks_to_those_who_can_be() {
-    let gateway = over(&[("all", upstream::everything_stdio()), ("sse", url(upstream::everything_sse()))]);
+    let gateway = over(&[("all", upstream::everything_stdio()), ("sse", url(&upstream::everything_sse()))]);
     for sdk in Sdk::ALL {
         for name in ["all", "sse"] {
             let calls = json!([
@@ -84,8 +84,8 @@ fn the_reference_server_asks_over_every_pipe_and_shows_what_asks_to_those_who_ca
 fn python_servers_ask_over_every_pipe() {
     let gateway = over(&[
         ("child", upstream::python_stdio("mcp-1")),
-        ("socket", url(upstream::python_1_websocket())),
-        ("sse", url(upstream::python_1_sse())),
+        ("socket", url(&upstream::python_1_websocket())),
+        ("sse", url(&upstream::python_1_sse())),
     ]);
     for sdk in Sdk::ALL {
         for name in ["child", "socket", "sse"] {
@@ -105,7 +105,7 @@ fn python_servers_ask_over_every_pipe() {
 
 #[test]
 fn clients_that_are_asked_at_the_same_time_answer_for_themselves() {
-    let gateway = over(&[("child", upstream::python_stdio("mcp-1")), ("socket", url(upstream::python_1_websocket()))]);
+    let gateway = over(&[("child", upstream::python_stdio("mcp-1")), ("socket", url(&upstream::python_1_websocket()))]);
     for tool in ["child__ask", "socket__ask"] {
         let clients = [("ada", able(&gateway)), ("bob", able(&gateway)), ("cy", able(&gateway))];
         let calls = clients.map(|(name, client)| {
@@ -142,7 +142,7 @@ fn a_question_beside_several_calls_of_a_client_is_answered_whichever_ends_first(
 #[test]
 fn a_call_that_waits_for_a_stateless_client_keeps_its_process_until_it_ends() {
     let everybody = "auth: {anonymous: {roles: [tester]}}\n";
-    let gateway = Gateway::over_with(&[("old", &conformance("legacy"))], everybody);
+    let gateway = Gateway::over_with(&[("old", &conformance_stdio("legacy"))], everybody);
     let client = Client::new(gateway.main);
     wait_until("the upstream's tools", || !client.tools().is_empty());
     let arguments = json!({"message": "Who are you?"});

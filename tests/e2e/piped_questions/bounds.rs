@@ -33,7 +33,7 @@ fn is_asked(client: &Client) -> bool {
 
 #[test]
 fn a_process_is_for_clients_that_can_be_asked_and_ends_with_their_session() {
-    let gateway = over(&[("old", conformance("legacy"))]);
+    let gateway = over(&[("old", conformance_stdio("legacy"))]);
     let (_, plain) = gateway.client().initialize(REVISION);
     assert!(!plain.text_of("old__test_simple_text", &json!({})).is_empty());
     let shared = gateway.children();
@@ -51,7 +51,7 @@ fn a_process_is_for_clients_that_can_be_asked_and_ends_with_their_session() {
 
 #[test]
 fn a_process_that_crashes_is_its_clients_trouble_alone() {
-    let gateway = over(&[("old", conformance("legacy"))]);
+    let gateway = over(&[("old", conformance_stdio("legacy"))]);
     let one = name(&gateway);
     let others = gateway.children();
     let other = name(&gateway);
@@ -71,7 +71,7 @@ fn a_process_that_crashes_is_its_clients_trouble_alone() {
 
 #[test]
 fn processes_are_bounded_and_who_finds_no_place_is_served_unasked() {
-    let gateway = over(&[("old", conformance("legacy"))]);
+    let gateway = over(&[("old", conformance_stdio("legacy"))]);
     let clients: Vec<Client> = (0..MAX + 2).map(|_| name(&gateway)).collect();
     assert_eq!(gateway.children().len(), MAX + 1);
     assert!(is_asked(&clients[0]));
@@ -84,7 +84,7 @@ fn processes_are_bounded_and_who_finds_no_place_is_served_unasked() {
 
 #[test]
 fn processes_end_with_their_upstream() {
-    let mut gateway = over(&[("old", conformance("legacy")), ("demo", "{builtin: demo}".to_owned())]);
+    let mut gateway = over(&[("old", conformance_stdio("legacy")), ("demo", "{builtin: demo}".to_owned())]);
     let client = name(&gateway);
     assert!(gateway.children().len() > 1);
     let config = std::fs::read_to_string(gateway.home.file("portcullis.yaml")).unwrap();
