@@ -232,7 +232,7 @@ impl Shared {
         }
     }
 
-    /// Which questions beside the requests of a pipe are for the client of a call.
+    /// Which of the questions that name no request are for the client of a call.
     fn questions(&self, call: &Call, link: &Link) -> Questions {
         match &call.key {
             _ if !link.is_alone() => Questions::None,
@@ -292,7 +292,7 @@ impl Shared {
     }
 
     /// How long to wait before another attempt; `None` if there is none to be
-    /// made. What `is_alone` says nothing about the server to others.
+    /// made. An error that `is_alone` says nothing about the server to others.
     pub(super) fn pause(
         &self,
         error: &TransportError,
