@@ -50,6 +50,22 @@ fn a_process_is_for_clients_that_can_be_asked_and_ends_with_their_session() {
 }
 
 #[test]
+fn a_process_ends_when_its_client_goes_away() {
+    let everybody = "auth: {anonymous: {roles: [tester]}}\n";
+    for sdk in [Sdk::Python1, Sdk::TypeScript1] {
+        let gateway = Gateway::over_with(&[("old", &conformance_stdio("legacy"))], everybody);
+        wait_until("the upstream's process", || gateway.children().len() == 1);
+        let url = gateway.url("/ws").replace("http://", "ws://");
+        let calls = json!([{"name": "old__test_elicitation", "arguments": {"message": "?"}}]);
+        let script = json!({"transport": "ws", "url": url, "headers": {}, "calls": calls, "answers": answers()});
+        let report = sdk.perform(&script).unwrap_or_else(|said| panic!("{sdk:?} gave up: {said}"));
+        assert!(text(&report["calls"][0]).contains("ada"), "{sdk:?}: {report}");
+        // That of all, and the one that shows what such clients see.
+        wait_until("its process to end", || gateway.children().len() == 2);
+    }
+}
+
+#[test]
 fn a_process_that_crashes_is_its_clients_trouble_alone() {
     let gateway = over(&[("old", conformance_stdio("legacy"))]);
     let one = name(&gateway);
