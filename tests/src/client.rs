@@ -199,6 +199,15 @@ impl Client {
         self.prepare_modern(method, params).send(self.address)
     }
 
+    /// Sends a prepared request and returns as soon as the answer begins.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn open_prepared(&self, request: &Request) -> Answer {
+        request.open(self.address).expect("an answer")
+    }
+
     /// Sends a prepared request.
     pub fn send(&self, request: &Request) -> Reply {
         request.send(self.address)

@@ -6,16 +6,17 @@
 //! senders are its own.
 
 mod arrival;
+mod batch;
 mod body;
 mod connection;
 mod event_source;
 mod headers;
 mod message;
 mod openai;
+mod rare;
 mod rest;
 mod session;
 mod stateless;
-mod tasks;
 mod websocket;
 
 use std::sync::Arc;
@@ -240,6 +241,9 @@ impl Decoder {
             Door::ChatCompletions => self.complete(arrival, body, inner).await,
             Door::Mcp | Door::Server(_) => {
                 let message = self.json_body(&arrival, body).await?;
+                if self.takes_batch(&arrival, &message) {
+                    return Ok(self.batch(arrival, message, inner).await);
+                }
                 Ok(self.message(arrival, message, inner).await)
             }
             Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),

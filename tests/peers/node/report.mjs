@@ -9,6 +9,10 @@ const operations = {
     resources: client => client.listResources(),
     templates: client => client.listResourceTemplates(),
     read: (client, wanted) => client.readResource({ uri: wanted.uri }),
+    subscribe: (client, wanted) => client.subscribeResource({ uri: wanted.uri }),
+    unsubscribe: (client, wanted) => client.unsubscribeResource({ uri: wanted.uri }),
+    level: (client, wanted) => client.setLoggingLevel(wanted.level),
+    listen,
     complete: (client, wanted) => client.complete({ ref: wanted.ref, argument: wanted.argument })
 };
 
@@ -19,6 +23,19 @@ async function hear(told, method) {
         await setTimeout(10);
     }
     return { told: true };
+}
+
+// Opens a stream, makes a call, and says what the stream brought first.
+async function listen(client, { tools, uris, name }) {
+    const heard = new Promise(resolve => {
+        client.setNotificationHandler('notifications/tools/list_changed', () => resolve('tools'));
+        client.setNotificationHandler('notifications/resources/updated', ({ params }) => resolve(params.uri));
+    });
+    const stream = await client.listen({ toolsListChanged: tools, resourceSubscriptions: uris });
+    await client.callTool({ name, arguments: {} });
+    const result = { honoured: stream.honoredFilter, heard: await heard };
+    await stream.close();
+    return result;
 }
 
 async function outcome(client, call, wanted, told) {
@@ -61,8 +78,9 @@ export async function run(connect) {
     const script = JSON.parse(process.argv[2]);
     const { client, protocolVersion, call, told } = await connect(script);
     const { tools } = await client.listTools();
-    const calls = [];
-    for (const wanted of script.calls) calls.push(await outcome(client, call, wanted, told));
+    const make = wanted => outcome(client, call, wanted, told);
+    const calls = script.parallel ? await Promise.all(script.calls.map(make)) : [];
+    if (!script.parallel) for (const wanted of script.calls) calls.push(await make(wanted));
     const instructions = client.getInstructions();
     await client.close();
     console.log(JSON.stringify({ protocolVersion, instructions, tools: tools.map(tool => tool.name), calls }));

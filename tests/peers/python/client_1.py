@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
-from wanted import Answers, Told, outcome, reference
+from wanted import Answers, Told, outcomes, reference
 
 
 def operations(session: ClientSession, told: Told) -> dict:
@@ -26,6 +26,9 @@ def operations(session: ClientSession, told: Told) -> dict:
         "resources": lambda wanted, _: session.list_resources(),
         "templates": lambda wanted, _: session.list_resource_templates(),
         "read": lambda wanted, _: session.read_resource(AnyUrl(wanted["uri"])),
+        "subscribe": lambda wanted, _: session.subscribe_resource(AnyUrl(wanted["uri"])),
+        "unsubscribe": lambda wanted, _: session.unsubscribe_resource(AnyUrl(wanted["uri"])),
+        "level": lambda wanted, _: session.set_logging_level(wanted["level"]),
         "complete": lambda wanted, _: session.complete(reference(types, wanted["ref"]), wanted["argument"]),
     }
 
@@ -59,7 +62,7 @@ async def main(script: dict) -> None:
                 "protocolVersion": hello.protocolVersion,
                 "instructions": hello.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await outcome(operations(session, told), wanted, McpError) for wanted in script["calls"]],
+                "calls": await outcomes(script, operations(session, told), McpError),
             }
     print(json.dumps(report))
 

@@ -27,6 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 const MAX_OPEN: usize = 16;
 
 /// The questions of one call.
+#[derive(Default)]
 pub(super) struct Asking {
     /// What the server will hear.
     open: FuturesUnordered<BoxFuture<'static, Bytes>>,

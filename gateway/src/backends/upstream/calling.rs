@@ -158,7 +158,7 @@ impl Shared {
     }
 
     /// An attempt that is not repeated: the request is made again, not anew.
-    pub(super) async fn attempt_at_last(&self, call: &Call) -> Result<Attempted, Rejection> {
+    pub(super) async fn attempt_at_last(self: &Arc<Self>, call: &Call) -> Result<Attempted, Rejection> {
         match self.attempt(call).await {
             Ok(attempted) => {
                 self.answered(&attempted.sent.link);
@@ -169,7 +169,7 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Attempted, Failure> {
+    async fn attempt(self: &Arc<Self>, call: &Call) -> Result<Attempted, Failure> {
         let Call { request, callee, key, waiting, deadline, .. } = call;
         let link = match self.links.ready(key, call.abilities) {
             Some(link) => link,
@@ -177,10 +177,14 @@ impl Shared {
             None => {
                 let introduction = Introduction::of(request, call.abilities);
                 let link = waiting.for_it(None, Box::pin(self.links.of(key, &introduction, *deadline))).await?;
-                link.map_err(|unagreed| {
+                let link = link.map_err(|unagreed| {
                     let (error, is_alone) = (before_call(unagreed.error), unagreed.is_alone);
                     Failure::Failed { error, link: None, is_alone }
-                })?
+                })?;
+                if let Some(session) = &request.session {
+                    Box::pin(self.watch(session, &link, *deadline)).await;
+                }
+                link
             }
         };
         if request.era() != link.era {
@@ -189,6 +193,9 @@ impl Shared {
                 Callee::Method(_) => return Err(Failure::Rejected(Rejection::UnknownMethod)),
                 Callee::Tool(_) | Callee::Prompt(_) | Callee::Resource(_) => {}
             }
+        }
+        if let Some(level) = self.untold_level(request, key, &link) {
+            Box::pin(self.tell_level(&link, level, *deadline)).await;
         }
         let id = self.links.next_id();
         let outgoing = Outgoing {
@@ -368,7 +375,7 @@ impl Call {
     /// Goes on for the request in which its client made it again.
     pub(super) fn take_up(&mut self, request: Box<McpRequest>) {
         self.waiting = Waiting::begin(&request);
-        self.deadline = request.deadline;
+        self.deadline = request.deadline.min(Instant::now() + self.patience);
         self.request = request;
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn modern_link(transport: &Arc<dyn Transport>, connection: u64) -> Li
         connection,
         place: None,
         offer: Arc::new(Offer::none(Era::Modern)),
+        level: Arc::default(),
     }
 }
 
@@ -175,6 +176,7 @@ pub(super) async fn initialize(
         connection,
         place: None,
         offer: Arc::new(Offer::none(Era::Legacy)),
+        level: Arc::default(),
     };
     let asked = ask(&opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {

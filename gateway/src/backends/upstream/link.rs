@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use super::place::Place;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Transport, TransportError};
+use crate::mcp::log_level::Threshold;
 use crate::mcp::mirror;
 use crate::mcp::version::Era;
 
@@ -28,6 +29,8 @@ pub(super) struct Link {
     pub(super) place: Option<Arc<Place>>,
     /// What the server said of itself.
     pub(super) offer: Arc<Offer>,
+    /// The log level that it was told last.
+    pub(super) level: Arc<Threshold>,
 }
 
 // === impl Link ===
@@ -72,8 +75,8 @@ impl Link {
         }
     }
 
-    /// Whether there is anything at the server to be ended with it.
-    pub(super) const fn must_end(&self) -> bool {
+    /// Whether the server has something for it that it must be told the end of.
+    pub(super) const fn is_own(&self) -> bool {
         self.session.is_some() || self.is_alone()
     }
 

@@ -167,6 +167,26 @@ impl Links {
         deadline: Instant,
     ) -> Result<Arc<Link>, Unagreed> {
         let own = self.own(deadline).await?;
+        match self.opened(key, &own, introduction, deadline).await {
+            // A server that became one of the other era knows no handshake.
+            Err(Unagreed { error: TransportError::Status(400..=405), .. })
+                if self.era_changed(&own, deadline).await =>
+            {
+                let own = self.own(deadline).await?;
+                self.opened(key, &own, introduction, deadline).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The agreement of this key; a session or a pipe is opened if there is none.
+    async fn opened(
+        &self,
+        key: &SessionKey,
+        own: &Arc<Link>,
+        introduction: &Introduction,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, Unagreed> {
         if let Some(link) = self.ready(key, introduction.abilities()) {
             return Ok(link);
         }
@@ -204,13 +224,17 @@ impl Links {
     /// Tells the server that the roots of a client session changed, if that
     /// has a session there.
     pub(super) async fn roots_changed(&self, client: u128) {
-        let key = SessionKey::Client(client);
-        let kept = self.sessions.get(&key).map(|kept| Arc::clone(&kept.link));
-        if let Some(link) = kept.or_else(|| self.pipes.ready(&key)) {
+        if let Some(link) = self.kept(&SessionKey::Client(client)) {
             let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
             // A server that is away asks again when it is back.
             let _ = link.notify(body).await;
         }
+    }
+
+    /// The agreement that is kept for these, if there is one.
+    pub(super) fn kept(&self, key: &SessionKey) -> Option<Arc<Link>> {
+        let kept = self.sessions.get(key).map(|kept| Arc::clone(&kept.link));
+        kept.or_else(|| self.pipes.ready(key))
     }
 
     /// Forgets an agreement that the server no longer honours. Another that
@@ -245,7 +269,9 @@ impl Links {
     /// Ends the sessions and pipes that no call used for a while.
     pub(super) async fn sweep(&self) {
         let oldest = self.now().saturating_sub(IDLE_TIMEOUT.as_secs());
-        let is_idle = |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest;
+        // A session that somebody listens to is used.
+        let is_idle =
+            |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest && Arc::strong_count(&kept.link) == 1;
         let idle: Vec<_> = self.sessions.iter().filter(|(_, kept)| is_idle(kept)).collect();
         let mut ended = Vec::new();
         for (key, kept) in idle {

@@ -104,14 +104,14 @@ impl Pipes {
     pub(super) async fn agree(
         &self,
         key: &SessionKey,
-        shared: Arc<Link>,
+        shared: &Arc<Link>,
         introduction: &Introduction,
         id: u64,
         deadline: Instant,
     ) -> Result<Arc<Link>, Unagreed> {
         let Some(pipe) = self.of(key, shared.transport.as_ref()) else {
             self.warn("there are as many as there may be");
-            return Ok(shared);
+            return Ok(Arc::clone(shared));
         };
         match pipe.agree(id, introduction, deadline).await {
             Ok(link) => {
@@ -124,7 +124,7 @@ impl Pipes {
             }
             Err(error) => {
                 self.warn(&error.cause());
-                Ok(shared)
+                Ok(Arc::clone(shared))
             }
         }
     }

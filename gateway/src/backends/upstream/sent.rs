@@ -73,7 +73,7 @@ impl Sent {
             // (MCP 2025-11-25, "Streamable HTTP", disconnection).
             cancels: request.era() == Era::Modern,
             answered: false,
-            ends_link: ends_link && link.must_end(),
+            ends_link: ends_link && link.is_own(),
         }
     }
 
