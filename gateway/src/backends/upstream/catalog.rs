@@ -18,7 +18,7 @@ use super::links::{Links, SessionKey};
 use super::listing::Listing;
 use super::single_flight::SingleFlight;
 use crate::backends::beside::Beside;
-use crate::backends::transport::{Transport, TransportError};
+use crate::backends::transport::TransportError;
 use crate::mcp::answer::UpstreamKind;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::Members;
@@ -116,26 +116,16 @@ impl<L: Listing> Catalog<L> {
     }
 
     /// The list, fetched if it is not fresh.
-    pub(super) async fn fresh(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<Arc<L::List>, TransportError> {
-        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+    pub(super) async fn fresh(&self, links: &Links, deadline: Instant) -> Result<Arc<L::List>, TransportError> {
+        self.fetch_unless(links, deadline, |snapshot, revision| {
             snapshot.revision == revision && Instant::now() < snapshot.expires
         })
         .await
     }
 
     /// The list, fetched anew for what is not on it, within the floor.
-    pub(super) async fn searched(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<Arc<L::List>, TransportError> {
-        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+    pub(super) async fn searched(&self, links: &Links, deadline: Instant) -> Result<Arc<L::List>, TransportError> {
+        self.fetch_unless(links, deadline, |snapshot, revision| {
             snapshot.revision == revision && snapshot.fetched.elapsed() < FORCED_REFRESH_FLOOR
         })
         .await
@@ -143,7 +133,6 @@ impl<L: Listing> Catalog<L> {
 
     async fn fetch_unless(
         &self,
-        transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
         good: impl Fn(&Snapshot<L::List>, u64) -> bool,
@@ -160,7 +149,7 @@ impl<L: Listing> Catalog<L> {
         };
         let fetch = async {
             let revision = self.revision.load(Ordering::Acquire);
-            let (list, ttl) = self.fetch(transport, links, deadline).await?;
+            let (list, ttl) = self.fetch(links, deadline).await?;
             let (list, now) = (Arc::new(list), Instant::now());
             let snapshot = Snapshot { list: Arc::clone(&list), fetched: now, expires: now + ttl, revision };
             self.current.store(Some(Arc::new(snapshot)));
@@ -170,14 +159,9 @@ impl<L: Listing> Catalog<L> {
     }
 
     /// Fetches the list; once more where what was agreed on no longer holds.
-    async fn fetch(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<(L::List, Duration), TransportError> {
+    async fn fetch(&self, links: &Links, deadline: Instant) -> Result<(L::List, Duration), TransportError> {
         let link = links.listing(self.abilities, deadline).await?;
-        let error = match self.fetch_over(&link, transport, links, deadline).await {
+        let error = match self.fetch_over(&link, links, deadline).await {
             Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
@@ -193,13 +177,12 @@ impl<L: Listing> Catalog<L> {
             return Err(error);
         }
         let link = links.listing(self.abilities, deadline).await?;
-        self.fetch_over(&link, transport, links, deadline).await
+        self.fetch_over(&link, links, deadline).await
     }
 
     async fn fetch_over(
         &self,
         link: &Link,
-        transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
     ) -> Result<(L::List, Duration), TransportError> {
@@ -212,7 +195,7 @@ impl<L: Listing> Catalog<L> {
             if link.era == Era::Modern {
                 params["_meta"] = stateless_meta(self.abilities);
             }
-            let asked = ask(transport, link, links.next_id(), kind.method(), params, deadline).await?;
+            let asked = ask(link, links.next_id(), kind.method(), params, deadline).await?;
             let result = match &asked.message.kind {
                 UpstreamKind::Result { result, .. } => asked.message.text(*result),
                 // A server without any has an empty list.
