@@ -114,7 +114,7 @@ fn a_client_that_declines_is_heard() {
 }
 
 /// A call of 2026-07-28 by a client that can be asked for forms.
-fn asking(client: &Client, name: &str, arguments: &Value, more: &Value) -> Reply {
+pub(crate) fn asking(client: &Client, name: &str, arguments: &Value, more: &Value) -> Reply {
     let mut params = json!({"name": name, "arguments": arguments});
     params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let mut body = portcullis_tests::client::modern("tools/call", &params);
@@ -123,7 +123,7 @@ fn asking(client: &Client, name: &str, arguments: &Value, more: &Value) -> Reply
 }
 
 /// What the client brings back: its answers to everything, and the state.
-fn retry(asked: &Value) -> Value {
+pub(crate) fn retry(asked: &Value) -> Value {
     let questions = asked["result"]["inputRequests"].as_object().unwrap();
     let answer = answers()["elicitation"].clone();
     let responses: portcullis_tests::Map<String, Value> =

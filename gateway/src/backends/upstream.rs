@@ -43,6 +43,7 @@ use self::links::Links;
 use self::listing::Listing;
 use self::parking::Parked;
 use self::state::State;
+pub use self::state::elsewhere;
 use super::Backend;
 use super::answer::Answer;
 use super::callee::Callee;

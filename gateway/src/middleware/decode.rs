@@ -8,6 +8,7 @@
 mod arrival;
 mod body;
 mod connection;
+mod elsewhere;
 mod event_source;
 mod headers;
 mod message;
@@ -32,6 +33,7 @@ use tower_service::Service;
 
 use self::arrival::Arrival;
 pub use self::connection::{Connection, Messages};
+use self::elsewhere::{Passage, Passing};
 pub use self::event_source::EventSources;
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
@@ -48,6 +50,7 @@ use crate::mcp::session::{Session, Sessions};
 use crate::mcp::version::Era;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
+use crate::replicas::Replicas;
 use crate::running::Running;
 
 /// What decoding needs to know.
@@ -61,6 +64,9 @@ pub struct DecodeSettings {
     pub separator: Arc<str>,
     /// How connections are kept that outlive the request that opened them.
     pub connections: ConnectionSettings,
+    /// The other replicas, to which is passed on what belongs there. None for
+    /// what another has passed on: nothing is twice.
+    pub replicas: Option<Arc<Replicas>>,
 }
 
 /// What connections share on which messages go both ways.
@@ -176,6 +182,7 @@ impl Decoder {
         {
             return Err(Rejection::NoSuchPath);
         }
+        let passing = Passing::of(self.settings.replicas.as_ref(), &head);
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
             | (Door::WebSocket | Door::EventSource | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => {
@@ -188,12 +195,18 @@ impl Decoder {
                     return Err(Rejection::MethodNotAllowed { allow: "POST" });
                 }
                 let server = if let Door::Server(name) = door { Some(name) } else { None };
-                if head.method == Method::DELETE {
-                    let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
-                    return self.end_session(arrival, inner).await;
+                let is_end = head.method == Method::DELETE;
+                let arrival = match is_end {
+                    true => Arrival::new(head, server, self.settings.request_timeout)?,
+                    false => Arrival::of_stream(head, server, self.settings.request_timeout)?,
+                };
+                if let Passage::Answered(response) = self.pass_on(passing, &arrival, &Bytes::new()).await {
+                    return Ok(response);
                 }
-                let arrival = Arrival::of_stream(head, server, self.settings.request_timeout)?;
-                return self.open_stream(arrival, inner).await;
+                return match is_end {
+                    true => self.end_session(arrival, inner).await,
+                    false => self.open_stream(arrival, inner).await,
+                };
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
@@ -221,6 +234,11 @@ impl Decoder {
             }
             Door::EventSourcePost => {
                 let message = self.json_body(&arrival, body).await?;
+                if let Passage::Answered(response) =
+                    self.pass_on_posted(passing, &arrival, query.as_deref(), &message).await
+                {
+                    return Ok(response);
+                }
                 let messages = Messages::new(Arc::clone(&self), inner);
                 let sources = &self.settings.connections.event_sources;
                 sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message).await
@@ -240,7 +258,11 @@ impl Decoder {
             Door::ChatCompletions => self.complete(arrival, body, inner).await,
             Door::Mcp | Door::Server(_) => {
                 let message = self.json_body(&arrival, body).await?;
-                Ok(self.message(arrival, message, inner).await)
+                Ok(match self.pass_on(passing, &arrival, &message).await {
+                    Passage::Here => self.message(arrival, message, inner).await,
+                    Passage::Answered(response) => response,
+                    Passage::Lost(refused) => refused_as(refused, arrival.accepts),
+                })
             }
             Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),
         }
@@ -271,11 +293,7 @@ impl Decoder {
                     Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
                 }
             }
-            Err(Refused { rejection, id, era }) => {
-                let streamed = id.as_deref().filter(|_| !accepts.json);
-                let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
-                streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era))
-            }
+            Err(refused) => refused_as(refused, accepts),
         }
     }
 
@@ -310,6 +328,14 @@ impl Decoder {
         drop(body);
         carry(request, inner).await
     }
+}
+
+/// A refusal in the form that the client takes.
+fn refused_as(refused: Refused, accepts: Accepts) -> Response<Body> {
+    let Refused { rejection, id, era } = refused;
+    let streamed = id.as_deref().filter(|_| !accepts.json);
+    let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
+    streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era))
 }
 
 /// Has a request served; keeps of it what the answer is written with.

@@ -61,8 +61,9 @@ export async function run(connect) {
     const script = JSON.parse(process.argv[2]);
     const { client, protocolVersion, call, told } = await connect(script);
     const { tools } = await client.listTools();
-    const calls = [];
-    for (const wanted of script.calls) calls.push(await outcome(client, call, wanted, told));
+    const make = wanted => outcome(client, call, wanted, told);
+    const calls = script.parallel ? await Promise.all(script.calls.map(make)) : [];
+    if (!script.parallel) for (const wanted of script.calls) calls.push(await make(wanted));
     const instructions = client.getInstructions();
     await client.close();
     console.log(JSON.stringify({ protocolVersion, instructions, tools: tools.map(tool => tool.name), calls }));

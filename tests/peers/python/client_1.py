@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamablehttp_client
 from mcp.client.websocket import websocket_client
 from pydantic import AnyUrl
 
-from wanted import Answers, Told, outcome, reference
+from wanted import Answers, Told, outcomes, reference
 
 
 def operations(session: ClientSession, told: Told) -> dict:
@@ -59,7 +59,7 @@ async def main(script: dict) -> None:
                 "protocolVersion": hello.protocolVersion,
                 "instructions": hello.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await outcome(operations(session, told), wanted, McpError) for wanted in script["calls"]],
+                "calls": await outcomes(script, operations(session, told), McpError),
             }
     print(json.dumps(report))
 

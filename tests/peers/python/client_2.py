@@ -2,11 +2,13 @@
 
 Takes one argument, a script, and prints a report, as every peer client does.
 
-The script is `{transport, url, headers, process, calls, mode, answers}`; the transport is `http`
+The script is `{transport, url, headers, process, calls, parallel, mode, answers}`; the transport is `http`
 (the default), `sse` or `stdio`, where `process` is `{command, args, env}`. A call is `{op, …}`: a `tool` (the default) or
 `prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
 or one of the lists `prompts`, `resources` and `templates`; one with `after` is made once that file
-exists. With the 1.x clients, `told` waits for a notification of a `method`. `answers` says how the client answers
+exists. All are made at once where the script is `parallel`, else one after another. With the clients of the
+handshake, `told` waits for a notification of a `method`; with rmcp's, a tool that is to `cancel` is cancelled
+when it reports progress. `answers` says how the client answers
 questions: `elicitation` (the result), `sampling` (a text), `roots` (a list of URIs). It can answer
 only those that stand there.
 
@@ -22,7 +24,7 @@ from mcp import Client, MCPError, StdioServerParameters, types
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from wanted import Answers, outcome, reference
+from wanted import Answers, outcomes, reference
 
 
 def operations(client: Client) -> dict:
@@ -58,7 +60,7 @@ async def main(script: dict) -> None:
                 "protocolVersion": client.protocol_version,
                 "instructions": client.instructions,
                 "tools": [tool.name for tool in tools.tools],
-                "calls": [await outcome(operations(client), wanted, MCPError) for wanted in script["calls"]],
+                "calls": await outcomes(script, operations(client), MCPError),
             }
     print(json.dumps(report))
 

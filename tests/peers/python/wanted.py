@@ -5,6 +5,11 @@ import asyncio
 from pathlib import Path
 
 
+async def outcomes(script: dict, operations: dict, refusal: type[Exception]) -> list[dict]:
+    calls = (outcome(operations, wanted, refusal) for wanted in script["calls"])
+    return await asyncio.gather(*calls) if script.get("parallel") else [await call for call in calls]
+
+
 async def outcome(operations: dict, wanted: dict, refusal: type[Exception]) -> dict:
     while "after" in wanted and not Path(wanted["after"]).exists():
         await asyncio.sleep(0.01)
