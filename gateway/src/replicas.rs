@@ -20,12 +20,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use hyper::body::Incoming;
 use quick_cache::sync::Cache;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
@@ -35,7 +35,7 @@ pub use self::address::{Advertised, InvalidAddress, ReplicaSettings};
 pub use self::identity::{IdentityError, server_config};
 pub use self::vouched::{Unvouched, Vouched};
 
-use self::peer::Peer;
+use self::peer::{Arriving, Peer};
 use crate::body::Body;
 use crate::metrics::{Metrics, PassedOn};
 use crate::record::CallRecord;
@@ -82,6 +82,8 @@ pub enum NotAnswered {
     Unreached,
     /// It may have been.
     Lost,
+    /// Too many streams stand open at other replicas.
+    TooMany,
 }
 
 // === impl Replicas ===
@@ -120,8 +122,7 @@ impl Replicas {
     }
 
     /// The same for a stream that stands open: it takes up no room among
-    /// requests, and ends with `over`. Where too many stand open it is not
-    /// passed on.
+    /// requests, and ends with `over`.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Replicas {
         request: Passed<'_>,
         over: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Response<Body>, NotAnswered> {
-        let place = Arc::clone(&self.standing).try_acquire_owned().map_err(|_| NotAnswered::Unreached)?;
+        let place = Arc::clone(&self.standing).try_acquire_owned().map_err(|_| NotAnswered::TooMany)?;
         Ok(self.send(home, request).await?.map(|body| {
             let over = Box::pin(async move {
                 let _place = place;
@@ -143,7 +144,7 @@ impl Replicas {
         }))
     }
 
-    async fn send(&self, home: &Arc<str>, request: Passed<'_>) -> Result<Response<Incoming>, NotAnswered> {
+    async fn send(&self, home: &Arc<str>, request: Passed<'_>) -> Result<Response<Arriving>, NotAnswered> {
         let answered = match (self.peer(home), request.into_http(home)) {
             (Some(peer), Some(request)) => {
                 timeout(MAX_WAIT, peer.send(request)).await.unwrap_or(Err(NotAnswered::Lost))
@@ -153,7 +154,7 @@ impl Replicas {
         self.metrics.passed_on(match &answered {
             Ok(_) => PassedOn::Answered,
             Err(NotAnswered::Unreached) => PassedOn::Unreached,
-            Err(NotAnswered::Lost) => PassedOn::Lost,
+            Err(NotAnswered::Lost | NotAnswered::TooMany) => PassedOn::Lost,
         });
         answered
     }
@@ -185,6 +186,9 @@ impl Passed<'_> {
             // Of the connection it came over (RFC 9113 §8.2.2).
             CONNECTION,
             CONTENT_LENGTH,
+            EXPECT,
+            HeaderName::from_static("keep-alive"),
+            HeaderName::from_static("proxy-connection"),
             HOST,
             TE,
             TRANSFER_ENCODING,

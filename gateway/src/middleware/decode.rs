@@ -196,16 +196,13 @@ impl Decoder {
                 }
                 let server = if let Door::Server(name) = door { Some(name) } else { None };
                 let is_end = head.method == Method::DELETE;
-                let arrival = match is_end {
-                    true => Arrival::new(head, server, self.settings.request_timeout)?,
-                    false => Arrival::of_stream(head, server, self.settings.request_timeout)?,
-                };
-                if let Passage::Answered(response) = self.pass_on(passing, &arrival, &Bytes::new()).await {
-                    return Ok(response);
-                }
-                return match is_end {
-                    true => self.end_session(arrival, inner).await,
-                    false => self.open_stream(arrival, inner).await,
+                let take = if is_end { Arrival::new } else { Arrival::of_stream };
+                let arrival = take(head, server, self.settings.request_timeout)?;
+                return match self.pass_on(passing, &arrival, &Bytes::new()).await {
+                    Passage::Answered(response) => Ok(response),
+                    Passage::Refused(refused) => Err(refused.rejection),
+                    Passage::Here if is_end => self.end_session(arrival, inner).await,
+                    Passage::Here => self.open_stream(arrival, inner).await,
                 };
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
@@ -261,7 +258,7 @@ impl Decoder {
                 Ok(match self.pass_on(passing, &arrival, &message).await {
                     Passage::Here => self.message(arrival, message, inner).await,
                     Passage::Answered(response) => response,
-                    Passage::Lost(refused) => refused_as(refused, arrival.accepts),
+                    Passage::Refused(refused) => refused_as(refused, arrival.accepts),
                 })
             }
             Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),

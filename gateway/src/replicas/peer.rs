@@ -5,7 +5,11 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::MapFrame;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,8 +27,9 @@ use crate::body::{Body, BodyError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one that could not be reached is not tried again.
 const GONE: Duration = Duration::from_secs(10);
-/// A connection that was not used for so long is replaced: the other closes
-/// idle ones too, and a request must not meet that.
+/// A connection that was not used for so long, and on which no answer is
+/// awaited, is replaced: the other closes idle ones too, and a request must not
+/// meet that.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon a connection is asked whether it still lives while answers are
 /// waited for, and how long it may take to say so.
@@ -46,15 +51,25 @@ pub(super) struct Peer {
 
 #[derive(Default)]
 struct State {
-    /// The connection, and when it was used last.
-    open: Option<(SendRequest<Body>, Instant)>,
+    open: Option<Open>,
     /// Until when it counts as gone; a moment that has passed, once it was.
     gone_until: Option<Instant>,
 }
 
+/// The connection that is used.
+struct Open {
+    sender: SendRequest<Body>,
+    used: Instant,
+    /// Held by every answer that is awaited.
+    awaited: Arc<()>,
+}
+
+/// The body of an answer, which keeps its connection in use.
+pub(super) type Arriving = MapFrame<Incoming, Box<dyn FnMut(Frame<Bytes>) -> Frame<Bytes> + Send>>;
+
 /// What is to be done to reach it.
 enum Look {
-    Send(SendRequest<Body>),
+    Send(SendRequest<Body>, Arc<()>),
     /// It was not there a moment ago.
     Gone,
     /// It was gone: one request tries whether it still is, and the others go on
@@ -74,18 +89,26 @@ impl Peer {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, NotAnswered> {
+    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Arriving>, NotAnswered> {
         // The connection may have been closed while it was idle; then nothing
         // was sent, and another takes the request.
         for _ in 0..2 {
-            let mut sender = self.connection().await?;
+            let (mut sender, awaited) = self.connection().await?;
             match sender.try_send_request(request).await {
                 Ok(response) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
                     // It is about to end, or another has its address by now.
                     self.gone("takes no requests");
                     return Err(NotAnswered::Unreached);
                 }
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    return Ok(response.map(|body| {
+                        let awaits: Box<dyn FnMut(Frame<Bytes>) -> Frame<Bytes> + Send> = Box::new(move |frame| {
+                            let _ = &awaited;
+                            frame
+                        });
+                        body.map_frame(awaits)
+                    }));
+                }
                 Err(mut failure) => {
                     self.state().open = None;
                     match failure.take_message() {
@@ -102,16 +125,16 @@ impl Peer {
         Err(NotAnswered::Unreached)
     }
 
-    async fn connection(&self) -> Result<SendRequest<Body>, NotAnswered> {
+    async fn connection(&self) -> Result<(SendRequest<Body>, Arc<()>), NotAnswered> {
         match self.look() {
-            Look::Send(sender) => Ok(sender),
+            Look::Send(sender, awaited) => Ok((sender, awaited)),
             Look::Gone => Err(NotAnswered::Unreached),
             Look::Try => self.connect().await,
             Look::Connect => {
                 let _turn = self.connecting.lock().await;
                 // Who had the turn before has found out.
                 match self.look() {
-                    Look::Send(sender) => Ok(sender),
+                    Look::Send(sender, awaited) => Ok((sender, awaited)),
                     Look::Gone => Err(NotAnswered::Unreached),
                     Look::Try | Look::Connect => self.connect().await,
                 }
@@ -121,12 +144,12 @@ impl Peer {
 
     fn look(&self) -> Look {
         let (mut state, now) = (self.state(), Instant::now());
-        if let Some((sender, used)) = &mut state.open
+        if let Some(Open { sender, used, awaited }) = &mut state.open
             && !sender.is_closed()
-            && now < *used + IDLE_TIMEOUT
+            && (now < *used + IDLE_TIMEOUT || Arc::strong_count(awaited) > 1)
         {
             *used = now;
-            return Look::Send(sender.clone());
+            return Look::Send(sender.clone(), Arc::clone(awaited));
         }
         state.open = None;
         match &mut state.gone_until {
@@ -139,15 +162,15 @@ impl Peer {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, NotAnswered> {
+    async fn connect(&self) -> Result<(SendRequest<Body>, Arc<()>), NotAnswered> {
         match timeout(CONNECT_TIMEOUT, self.greet()).await.map_err(BodyError::from).flatten() {
             Ok(sender) => {
-                let mut state = self.state();
-                state.open = Some((sender.clone(), Instant::now()));
+                let (mut state, awaited) = (self.state(), Arc::new(()));
+                state.open = Some(Open { sender: sender.clone(), used: Instant::now(), awaited: Arc::clone(&awaited) });
                 if state.gone_until.take().is_some() {
                     tracing::info!(replica = %self.address, "a replica is there again");
                 }
-                Ok(sender)
+                Ok((sender, awaited))
             }
             Err(error) => {
                 self.gone(error);
@@ -180,7 +203,6 @@ impl Peer {
         });
         let mut greeting = Request::new(Body::empty());
         *greeting.method_mut() = Method::GET;
-        *greeting.version_mut() = Version::HTTP_2;
         *greeting.uri_mut() = Uri::builder().scheme("https").authority(&*self.address).path_and_query("/").build()?;
         match sender.send_request(greeting).await?.status() {
             StatusCode::NO_CONTENT => Ok(sender),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 
 use http::{HeaderValue, StatusCode};
+use hyper::body::Incoming;
 use portcullis_policies::Principal;
 use tokio::sync::Notify;
 use tower::service_fn;
@@ -136,7 +137,10 @@ async fn a_request_arrives_whole_without_credentials_and_its_answer_comes_back()
     let (other, (replicas, metrics)) = (Other::start("one", Manner::Answers), replicas("one"));
     for _ in 0..2 {
         let response = pass_on(&replicas, &other.address).await.unwrap();
-        assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, "text/event-stream"));
+        assert_eq!(
+            (response.status(), &response.headers()["content-type"]),
+            (StatusCode::OK, &HeaderValue::from_static("text/event-stream"))
+        );
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 1\n\ndata: 2\n\n");
     }
     assert_eq!((other.requests(), other.greetings()), (2, 1), "over one connection");
@@ -146,7 +150,7 @@ async fn a_request_arrives_whole_without_credentials_and_its_answer_comes_back()
         (&head.method, &head.uri.to_string(), &*body),
         (&Method::POST, &format!("https://{}/messages?session=x", other.address), &b"{}"[..])
     );
-    assert_eq!((&head.headers["mcp-session-id"], &head.headers["x-request-id"]), ("s1", "r1"));
+    assert_eq!([&head.headers["mcp-session-id"], &head.headers["x-request-id"]], ["s1", "r1"]);
     assert!(head.headers.values().all(|value| !value.to_str().unwrap().contains("secret")));
     let received = CallRecord::new(HeaderValue::from_static("r2"), None);
     Vouched::take(&mut head.headers).unwrap().note(&received);

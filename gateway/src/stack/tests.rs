@@ -161,16 +161,15 @@ where
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let address: IpAddr = [127, 0, 0, 1].into();
         request.extensions_mut().insert(crate::listener::PeerAddress(std::net::SocketAddr::new(address, 1)));
-            if let Some(shown) = shown {
-                request.extensions_mut().insert(shown);
-            }
+        if let Some(shown) = shown {
+            request.extensions_mut().insert(shown);
+        }
         stack.clone().oneshot(request)
     });
     tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
     tokio::spawn(connection);
-    let request =
-        request.header(HOST, "gw.local").body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let request = request.header(HOST, "gw.local").body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
     let (head, body) = sender.send_request(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answered { status: head.status.as_u16(), headers: head.headers, body }

@@ -32,7 +32,12 @@ fn the_survivor_serves_its_own_sessions_and_those_of_the_dead() {
     let survivor = &pair.gateways[1];
     assert_eq!(survivor.metric("portcullis_sessions", &[]), 8.0);
     // Nothing was tried for each request anew that is not there any more.
-    let gone = survivor.log.events().iter().filter(|line| line["message"].as_str().is_some_and(|said| said.contains("is gone"))).count();
+    let gone = survivor
+        .log
+        .events()
+        .iter()
+        .filter(|line| line["message"].as_str().is_some_and(|said| said.contains("is gone")))
+        .count();
     assert_eq!(gone, 1, "{}", survivor.log.text());
     for client in &clients {
         assert_eq!(end(client), 204);
@@ -163,9 +168,10 @@ fn assert_goes_on_over_a_death(sdk: Sdk) {
         let text = call["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{sdk:?}: {report}"));
         assert!(text.contains(at), "{sdk:?}: {report}");
     }
-    let began = pair.gateways.iter().map(|gateway| {
-        gateway.log.events().iter().filter(|line| line["rpc_method"] == "initialize").count()
-    });
+    let began = pair
+        .gateways
+        .iter()
+        .map(|gateway| gateway.log.events().iter().filter(|line| line["rpc_method"] == "initialize").count());
     assert_eq!(began.sum::<usize>(), 1, "{sdk:?} began anew");
 }
 

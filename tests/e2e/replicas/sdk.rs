@@ -16,8 +16,12 @@ fn answers() -> Value {
 }
 
 fn pair() -> Pair {
-    let upstreams =
-        [("old", pinned("legacy")), ("new", pinned("modern")), ("all", upstream::everything()), ("py", upstream::python_1())];
+    let upstreams = [
+        ("old", pinned("legacy")),
+        ("new", pinned("modern")),
+        ("all", upstream::everything()),
+        ("py", upstream::python_1()),
+    ];
     Pair::over(&upstreams)
 }
 
@@ -60,9 +64,23 @@ fn assert_does_everything(sdk: Sdk) {
     for _ in 0..2 {
         let calls = perform(sdk, &pair, &steps, false);
         let expected = [
-            "ada", "ada", "the answer is 42", "the answer is 42", "file:///srv/ada", "file:///srv/ada", "", "",
-            "The sum of 1 and 2 is 3.", "counted to 3", "all__args-prompt", "Bern", "old+test://static-text",
-            "uriTemplate", "contents", "nothing", "mary",
+            "ada",
+            "ada",
+            "the answer is 42",
+            "the answer is 42",
+            "file:///srv/ada",
+            "file:///srv/ada",
+            "",
+            "",
+            "The sum of 1 and 2 is 3.",
+            "counted to 3",
+            "all__args-prompt",
+            "Bern",
+            "old+test://static-text",
+            "uriTemplate",
+            "contents",
+            "nothing",
+            "mary",
         ];
         for (call, expected) in calls.iter().zip(expected) {
             assert!(call["result"].to_string().contains(expected), "{sdk:?}, not {expected}: {call}");

@@ -37,20 +37,17 @@ pub(super) enum Passage {
     /// It is to be served here.
     Here,
     Answered(Response<Body>),
-    /// It may have been carried out, but nobody answers.
-    Lost(Refused),
+    /// It may have been carried out, but nobody answers; or there is no room.
+    Refused(Refused),
 }
 
 // === impl Passing ===
 
 impl Passing {
     pub(super) fn of(replicas: Option<&Arc<Replicas>>, head: &Parts) -> Option<Self> {
-        let target = head.uri.path_and_query().cloned();
-        replicas.zip(target).map(|(replicas, target)| Self {
-            replicas: Arc::clone(replicas),
-            method: head.method.clone(),
-            target,
-        })
+        let replicas = replicas?;
+        let target = head.uri.path_and_query().cloned()?;
+        Some(Self { replicas: Arc::clone(replicas), method: head.method.clone(), target })
     }
 }
 
@@ -115,8 +112,11 @@ impl Decoder {
                 Passage::Answered(response)
             }
             Err(NotAnswered::Unreached) => Passage::Here,
+            Err(NotAnswered::TooMany) => {
+                Passage::Refused(Refused { rejection: Rejection::Overloaded, id: None, era: Era::Legacy })
+            }
             Err(NotAnswered::Lost) => match lost(message) {
-                Some(refused) => Passage::Lost(refused),
+                Some(refused) => Passage::Refused(refused),
                 // It asks for nothing that could be done twice.
                 None => Passage::Here,
             },
