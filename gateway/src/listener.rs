@@ -73,6 +73,10 @@ pub struct ListenerSettings {
     pub max_head_bytes: u32,
     /// Requests that one HTTP/2 connection may run at a time.
     pub max_streams: u32,
+    /// Whether a client that withdraws many requests, as an attack does
+    /// (CVE-2023-44487), loses its connection. Not one that passes on what many
+    /// clients do.
+    pub bounds_resets: bool,
 }
 
 impl Default for ListenerSettings {
@@ -86,6 +90,7 @@ impl Default for ListenerSettings {
             drain_timeout: Duration::from_secs(30),
             max_head_bytes: 64 * 1024,
             max_streams: 256,
+            bounds_resets: true,
         }
     }
 }

@@ -28,7 +28,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use quick_cache::sync::Cache;
 use rustls::ClientConfig;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 pub use self::address::{Advertised, InvalidAddress, ReplicaSettings};
@@ -82,9 +82,12 @@ pub enum NotAnswered {
     Unreached,
     /// It may have been.
     Lost,
-    /// Too many streams stand open at other replicas.
-    TooMany,
 }
+
+/// The place of a stream that stands open at another replica; dropping it gives
+/// it back.
+#[derive(Debug)]
+pub struct Place(OwnedSemaphorePermit);
 
 // === impl Replicas ===
 
@@ -121,8 +124,14 @@ impl Replicas {
         Ok(self.send(home, request).await?.map(|body| Body::arriving(body.map_err(Into::into))))
     }
 
-    /// The same for a stream that stands open: it takes up no room among
-    /// requests, and ends with `over`.
+    /// Makes a place for a stream that stands open; `None` if there are too many.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        Arc::clone(&self.standing).try_acquire_owned().map(Place).ok()
+    }
+
+    /// Passes on the request for a stream that stands open: it takes up no room
+    /// among requests, and ends with `over`.
     ///
     /// # Errors
     ///
@@ -131,9 +140,9 @@ impl Replicas {
         &self,
         home: &Arc<str>,
         request: Passed<'_>,
+        place: Place,
         over: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Response<Body>, NotAnswered> {
-        let place = Arc::clone(&self.standing).try_acquire_owned().map_err(|_| NotAnswered::TooMany)?;
         Ok(self.send(home, request).await?.map(|body| {
             let over = Box::pin(async move {
                 let _place = place;
@@ -154,7 +163,7 @@ impl Replicas {
         self.metrics.passed_on(match &answered {
             Ok(_) => PassedOn::Answered,
             Err(NotAnswered::Unreached) => PassedOn::Unreached,
-            Err(NotAnswered::Lost | NotAnswered::TooMany) => PassedOn::Lost,
+            Err(NotAnswered::Lost) => PassedOn::Lost,
         });
         answered
     }

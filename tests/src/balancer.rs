@@ -23,6 +23,8 @@ struct Gateways {
     turn: AtomicUsize,
     /// Which gateway got which request line, in order.
     handed: Mutex<Vec<(SocketAddr, String)>>,
+    /// The request lines of those whose answers have ended.
+    ended: Mutex<Vec<String>>,
 }
 
 // === impl Balancer ===
@@ -36,8 +38,8 @@ impl Balancer {
     pub fn before(addresses: &[SocketAddr]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let (addresses, turn, handed) = (addresses.to_vec(), AtomicUsize::new(0), Mutex::default());
-        let gateways = Arc::new(Gateways { addresses, turn, handed });
+        let (addresses, turn) = (addresses.to_vec(), AtomicUsize::new(0));
+        let gateways = Arc::new(Gateways { addresses, turn, handed: Mutex::default(), ended: Mutex::default() });
         let shared = Arc::clone(&gateways);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -66,6 +68,15 @@ impl Balancer {
     pub fn handed(&self, gateway: SocketAddr, beginning: &str) -> usize {
         let handed = self.gateways.handed.lock().unwrap_or_else(PoisonError::into_inner);
         handed.iter().filter(|(to, line)| *to == gateway && line.starts_with(beginning)).count()
+    }
+
+    /// Whether every request has its whole answer whose first line begins so.
+    pub fn is_quiet(&self, beginning: &str) -> bool {
+        // Counted in this order, so that none is answered before it was handed on.
+        let ended = self.gateways.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = ended.iter().filter(|line| line.starts_with(beginning)).count();
+        let handed = self.gateways.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.iter().filter(|(_, line)| line.starts_with(beginning)).count() == ended
     }
 }
 
@@ -96,7 +107,9 @@ impl Gateways {
             let _ = io::copy(&mut leaving, &mut io::sink());
             let _ = left.shutdown(Shutdown::Both);
         });
-        pass(gateway, client.try_clone()?)
+        pass(gateway, client.try_clone()?)?;
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        Ok(())
     }
 
     /// A connection to the next gateway that listens.

@@ -68,6 +68,7 @@ impl Replication {
             drain_timeout,
             max_head_bytes: MAX_HEAD_BYTES,
             max_streams: MAX_STREAMS,
+            bounds_resets: false,
             ..ListenerSettings::default()
         };
         listener::serve(self.listener, Some(self.tls), settings, Current(current), drain).await;

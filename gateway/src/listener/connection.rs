@@ -68,6 +68,11 @@ impl Connections {
             .max_concurrent_streams(settings.max_streams)
             .max_header_list_size(max_head_bytes)
             .max_send_buf_size(MAX_SEND_BUFFER_BYTES);
+        if !settings.bounds_resets {
+            http.http2()
+                .max_pending_accept_reset_streams(usize::try_from(settings.max_streams).ok())
+                .max_local_error_reset_streams(None);
+        }
         Self { http: Arc::new(http), tls, handshake_timeout: settings.handshake_timeout, supervisor }
     }
 

@@ -24,7 +24,7 @@ use super::address::Advertised;
 use crate::body::{Body, BodyError};
 
 /// How long connecting may take, until the other has said that it is there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one that could not be reached is not tried again.
 const GONE: Duration = Duration::from_secs(10);
 /// A connection that was not used for so long, and on which no answer is
@@ -33,11 +33,13 @@ const GONE: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon a connection is asked whether it still lives while answers are
 /// waited for, and how long it may take to say so.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// What is held of an answer whose client does not take it, and what of all of
 /// them together: as much, so that none holds up another.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Answers that nobody waits for any more, of which something may still come.
+const MAX_RESET: usize = 8_192;
 
 /// Another replica.
 pub(super) struct Peer {
@@ -192,6 +194,8 @@ impl Peer {
             .keep_alive_timeout(KEEP_ALIVE)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_reset_streams(MAX_RESET)
+            .max_local_error_reset_streams(None)
             .handshake(TokioIo::new(tls))
             .await?;
         let address = Arc::clone(&self.address);

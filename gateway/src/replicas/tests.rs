@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Mutex;
 
+use futures_util::FutureExt as _;
 use http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use portcullis_policies::Principal;
@@ -93,7 +94,8 @@ impl Other {
             }
         });
         let tls = TlsAcceptor::of(server_config(&ring(secret)).unwrap());
-        let settings = ListenerSettings { drain_timeout: Duration::ZERO, ..ListenerSettings::default() };
+        let settings =
+            ListenerSettings { drain_timeout: Duration::ZERO, bounds_resets: false, ..ListenerSettings::default() };
         tokio::spawn(listener::serve(tcp, Some(tls), settings, service, signal));
         Self { address, seen, greetings, arrived, drain }
     }
@@ -226,6 +228,22 @@ async fn a_connection_that_rested_is_replaced() {
 }
 
 #[tokio::test]
+async fn clients_that_go_away_take_nobody_elses_connection_along() {
+    let (other, (replicas, _)) = (Other::start("one", Manner::Answers), replicas("one"));
+    pass_on(&replicas, &other.address).await.unwrap();
+    for _ in 0..20 {
+        let leaving = (0..200).map(|_| Box::pin(pass_on(&replicas, &other.address)));
+        let mut leaving: Vec<_> = leaving.collect();
+        for request in &mut leaving {
+            assert!(request.now_or_never().is_none());
+        }
+        tokio::task::yield_now().await;
+    }
+    pass_on(&replicas, &other.address).await.unwrap();
+    assert_eq!(other.greetings(), 1, "over the same connection");
+}
+
+#[tokio::test]
 async fn a_standing_stream_ends_when_it_is_told_to() {
     let (other, (replicas, _)) = (Other::start("one", Manner::Answers), replicas("one"));
     let (record, headers) = (record(), HeaderMap::new());
@@ -239,7 +257,8 @@ async fn a_standing_stream_ends_when_it_is_told_to() {
     let over = Arc::new(Notify::new());
     let ends = Arc::clone(&over);
     over.notify_one();
-    let answer = replicas.pass_on_standing(&other.address, request, async move { ends.notified().await }).await;
+    let place = replicas.place().unwrap();
+    let answer = replicas.pass_on_standing(&other.address, request, place, async move { ends.notified().await }).await;
     assert_eq!(answer.unwrap().into_body().collect().await.unwrap().to_bytes(), "");
     assert_eq!(replicas.standing.available_permits(), MAX_STANDING);
 }

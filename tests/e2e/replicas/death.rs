@@ -157,8 +157,9 @@ fn assert_goes_on_over_a_death(sdk: Sdk) {
             home = pair.gateways.iter().position(began);
             home.is_some()
         });
-        let home = home.unwrap();
-        pair.kill(home);
+        // The first call is answered: what is under way dies with either.
+        wait_until("the client to have its answer", || pair.balancer.is_quiet("POST"));
+        pair.kill(home.unwrap());
         let go = pair.gateways.each_ref().map(|gateway| gateway.home.file("go"));
         std::fs::write(&go[1], "").unwrap();
         client.join().unwrap()

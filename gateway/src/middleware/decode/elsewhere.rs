@@ -65,7 +65,8 @@ impl Decoder {
             Err(_) => None,
         };
         match home {
-            Some(home) => self.pass_on_to(&home, passing, arrival, message).await,
+            // Large, and no part of what is served here.
+            Some(home) => Box::pin(self.pass_on_to(&home, passing, arrival, message)).await,
             None => Passage::Here,
         }
     }
@@ -79,7 +80,7 @@ impl Decoder {
         message: &Bytes,
     ) -> Passage {
         match passing.zip(event_source::elsewhere(arrival, query, self.sessions.keys())) {
-            Some((passing, home)) => self.pass_on_to(&home, passing, arrival, message).await,
+            Some((passing, home)) => Box::pin(self.pass_on_to(&home, passing, arrival, message)).await,
             None => Passage::Here,
         }
     }
@@ -95,13 +96,17 @@ impl Decoder {
 
     async fn pass_on_to(&self, home: &Arc<str>, passing: Passing, arrival: &Arrival, message: &Bytes) -> Passage {
         let Passing { replicas, method, target } = passing;
-        let stands = method == Method::GET;
+        let is_stream = method == Method::GET;
         let passed =
             Passed { method, target, headers: &arrival.headers, body: message.clone(), record: &arrival.record };
-        let answered = if stands {
+        let answered = if is_stream {
+            let Some(place) = replicas.place() else {
+                let rejection = Rejection::Overloaded;
+                return Passage::Refused(Refused { rejection, id: None, era: Era::Legacy });
+            };
             // It is of this replica's configuration, too, which let it in.
             let over = self.sessions.streams().superseded(self.backends.since());
-            replicas.pass_on_standing(home, passed, over).await
+            replicas.pass_on_standing(home, passed, place, over).await
         } else {
             replicas.pass_on(home, passed).await
         };
@@ -112,9 +117,6 @@ impl Decoder {
                 Passage::Answered(response)
             }
             Err(NotAnswered::Unreached) => Passage::Here,
-            Err(NotAnswered::TooMany) => {
-                Passage::Refused(Refused { rejection: Rejection::Overloaded, id: None, era: Era::Legacy })
-            }
             Err(NotAnswered::Lost) => match lost(message) {
                 Some(refused) => Passage::Refused(refused),
                 // It asks for nothing that could be done twice.
