@@ -87,7 +87,9 @@ pub enum NotAnswered {
 /// The place of a stream that stands open at another replica; dropping it gives
 /// it back.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 // === impl Replicas ===
 
@@ -127,7 +129,7 @@ impl Replicas {
     /// Makes a place for a stream that stands open; `None` if there are too many.
     #[must_use]
     pub fn place(&self) -> Option<Place> {
-        Arc::clone(&self.standing).try_acquire_owned().map(Place).ok()
+        Arc::clone(&self.standing).try_acquire_owned().map(|permit| Place { _permit: permit }).ok()
     }
 
     /// Passes on the request for a stream that stands open: it takes up no room
