@@ -39,7 +39,7 @@ for series in mcp-1 mcp-2 openai; do
     printf '%s' "$wish" >".cache/$series/.installed"
 done
 
-for peers in node conformance; do
+for peers in node conformance commands; do
     wish=$(cat "peers/$peers/package.json")
     fresh "peers/$peers/node_modules/.installed" "$wish" && continue
     rm -rf "peers/$peers/node_modules"

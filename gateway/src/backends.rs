@@ -1,6 +1,7 @@
 //! Whatever serves a tool: upstream MCP servers, and what lives in this process.
 
 pub mod answer;
+pub mod beside;
 pub mod callee;
 pub mod calls;
 #[cfg(feature = "chat")]
@@ -30,6 +31,9 @@ use tokio::time::Instant;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::{Changes, Moment};
 use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::session::Session;
+use crate::mcp::subscriptions::Lease;
+use crate::mcp::update::Update;
 use crate::mcp::version::Era;
 use crate::rejection::{Rejection, UpstreamFailure};
 use answer::Answer;
@@ -37,6 +41,9 @@ use callee::Callee;
 use item::ItemList;
 use offer::Offer;
 use tool::{Tool, ToolList, split_name};
+
+/// Hears of changes of a resource.
+pub type Hear = Arc<dyn Fn(&Update<'_>) + Send + Sync>;
 
 /// Something that has tools and runs them.
 ///
@@ -131,6 +138,34 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// never do.
     fn changes(&self) -> Option<watch::Receiver<Changes>> {
         None
+    }
+
+    /// Has `hear` hear of changes of a resource, by its URI here, until the lease
+    /// is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it takes no such subscription.
+    fn subscribe<'a>(
+        &'a self,
+        request: &'a McpRequest,
+        _uri: Arc<str>,
+        _hear: Hear,
+    ) -> BoxFuture<'a, Result<Lease, Rejection>> {
+        let uri = request.called_name().to_owned();
+        Box::pin(ready(Err(Rejection::UnknownResource { uri })))
+    }
+
+    /// The client of a session has begun to listen to what is said of its own
+    /// accord.
+    fn listened_to<'a>(&'a self, _session: &'a Arc<Session>) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
+    }
+
+    /// The client session of a request wants to hear of another level of logs
+    /// from now on.
+    fn level_changed<'a>(&'a self, _request: &'a McpRequest, _deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
     }
 
     /// Calls, reads or completes something, no longer than its caller waits for it: see

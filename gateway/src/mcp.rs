@@ -15,9 +15,11 @@ pub mod envelope;
 pub mod event_id;
 pub mod in_flight;
 pub mod json;
+pub mod log_level;
 pub mod meta;
 pub mod mirror;
 pub mod outbox;
+pub mod places;
 pub mod reference;
 pub mod replay;
 pub mod request;
@@ -27,9 +29,12 @@ pub mod session;
 pub mod splice;
 pub mod sse;
 pub mod streams;
+pub mod subscription_filter;
+pub mod subscriptions;
 pub mod task;
 #[cfg(test)]
 pub(crate) mod test_request;
+pub mod update;
 pub mod version;
 
 #[cfg(test)]

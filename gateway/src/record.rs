@@ -26,8 +26,8 @@ pub struct CallRecord {
     pub client_ip: OnceLock<IpAddr>,
     /// Who called.
     pub principal: OnceLock<Arc<Principal>>,
-    /// When the credential expires, in seconds since 1970; known of a GET
-    /// alone, whose answer may outlast it.
+    /// When the credential expires, in seconds since 1970: what it opens may
+    /// not outlast it.
     pub expires: OnceLock<u64>,
     /// The JSON-RPC method, where it is one we know.
     pub rpc_method: OnceLock<&'static str>,
@@ -69,6 +69,19 @@ impl CallRecord {
             upstream: OnceLock::new(),
             decision: OnceLock::new(),
             status: AtomicU8::new(UNSET),
+        }
+    }
+
+    /// The record of one of several messages that came with the request: who
+    /// calls is known, and nothing of the message.
+    #[must_use]
+    pub fn of_one(&self) -> Self {
+        Self {
+            started: self.started,
+            client_ip: self.client_ip.clone(),
+            principal: self.principal.clone(),
+            expires: self.expires.clone(),
+            ..Self::new(self.request_id.clone(), self.traceparent.clone())
         }
     }
 

@@ -3,9 +3,12 @@
 
 mod gateway;
 mod items;
+mod listen;
 mod listing;
+mod lists;
 mod offer;
 mod standing;
+mod subscriptions;
 mod tasks;
 
 use std::future::ready;
@@ -14,6 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::backends::answer::Answer;
@@ -21,6 +25,7 @@ use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
 use crate::backends::{Backend, Backends};
 use crate::mcp::asks::Reply;
+use crate::mcp::log_level::LogLevel;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::Sessions;
 use crate::metrics::{CallStatus, Metrics};
@@ -62,6 +67,13 @@ impl Router {
                 let (backend, own) = items::resource(&self.backends, &request, uri).await?;
                 backend.call(request, Callee::Resource(own)).await
             }
+            Operation::Subscribe(uri) => subscriptions::subscribe(&self, &request, uri).await,
+            Operation::Unsubscribe(uri) => Ok(subscriptions::unsubscribe(&request, uri)),
+            Operation::SetLevel(level) => {
+                self.set_level(&request, *level).await;
+                Ok(Answer::result(request.id_text(), "{}"))
+            }
+            Operation::Listen(filter) => listen::open(&self, &request, filter).await,
             Operation::List(kind) => listing::list(&self.backends, &request, *kind).await,
             Operation::Task { task, .. } => {
                 let task = Arc::clone(task);
@@ -115,6 +127,16 @@ impl Router {
                 Ok(Answer::Accepted)
             }
         }
+    }
+
+    /// Notes what the client of a session wants to hear of logs, and tells those
+    /// upstreams where it has a session; others hear it with the first call.
+    async fn set_level(&self, request: &McpRequest, level: LogLevel) {
+        let Some(session) = &request.session else { return };
+        session.level.set(level);
+        let deadline = request.deadline.min(Instant::now() + DEADLINE);
+        let told = self.backends.all().iter().map(|backend| backend.level_changed(request, deadline));
+        futures_util::future::join_all(told).await;
     }
 
     /// Asks the backend for a tool that is not known.

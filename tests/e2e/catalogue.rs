@@ -135,6 +135,12 @@ fn the_typescript_client_2_has_what_every_server_has() {
 }
 
 #[test]
+fn the_rust_clients_have_what_every_server_has() {
+    assert_serves_every_server(Sdk::Rust);
+    assert_serves_every_server(Sdk::RustHandshake);
+}
+
+#[test]
 fn one_server_alone_keeps_its_own_names_and_uris() {
     let servers = [everything("http", format!("{{url: \"{}\"}}", upstream::everything()))];
     let gateway = gateway(&servers);

@@ -27,7 +27,7 @@ fn every_client_takes_the_scripted_server_for_one_of_the_handshake() {
 
 #[test]
 fn the_newer_clients_take_the_scripted_server_for_a_stateless_one() {
-    for sdk in [Sdk::Python2, Sdk::TypeScript2] {
+    for sdk in [Sdk::Python2, Sdk::TypeScript2, Sdk::Rust] {
         assert_understood(sdk, Era::Modern, "2026-07-28");
     }
 }

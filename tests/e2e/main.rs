@@ -4,16 +4,20 @@
 
 mod answered_sampling;
 mod authentication;
+mod batches;
 mod built_in_default;
 mod catalogue;
 mod chat;
+mod command_line_clients;
 mod commands;
 mod configuration;
 mod event_source_front;
+mod fidelity;
 mod harness;
 mod legacy;
 mod modern;
 mod observability;
+mod parallel;
 mod policies;
 mod questions;
 mod rate_limits;
@@ -29,6 +33,7 @@ mod shutdown;
 mod standing;
 mod stdio_front;
 mod streaming;
+mod subscriptions;
 mod tasks;
 mod tls;
 mod tokens;

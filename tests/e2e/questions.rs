@@ -1,6 +1,8 @@
 //! What a server asks in the midst of a call: sampling, elicitation and roots
 //! reach the client whatever the two speak, and nobody else.
 
+mod faults;
+
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -17,12 +19,14 @@ pub(crate) fn pinned(era: &'static str) -> String {
     static LEGACY: OnceLock<Peer> = OnceLock::new();
     static MODERN: OnceLock<Peer> = OnceLock::new();
     let peer = if era == "legacy" { &LEGACY } else { &MODERN };
-    let start = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_conformance-upstream"));
-        command.args(["--era", era]);
-        Peer::start(command)
-    };
-    peer.get_or_init(start).url()
+    peer.get_or_init(|| started(era)).url()
+}
+
+/// The same server for one test alone.
+pub(crate) fn started(era: &str) -> Peer {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conformance-upstream"));
+    command.args(["--era", era]);
+    Peer::start(command)
 }
 
 fn gateway(upstreams: &[(&str, String)]) -> Gateway {
@@ -36,7 +40,7 @@ fn gateway(upstreams: &[(&str, String)]) -> Gateway {
     gateway
 }
 
-fn answers() -> Value {
+pub(crate) fn answers() -> Value {
     json!({
         "elicitation": {"action": "accept", "content": {"username": "ada", "user_name": "ada", "name": "ada",
             "email": "ada@example.com"}},
@@ -45,7 +49,7 @@ fn answers() -> Value {
     })
 }
 
-fn text(call: &Value) -> String {
+pub(crate) fn text(call: &Value) -> String {
     call["result"]["content"].as_array().map_or_else(String::new, |content| {
         content.iter().filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n")
     })

@@ -85,6 +85,12 @@ fn the_typescript_client_2_calls_every_server() {
 }
 
 #[test]
+fn the_rust_clients_call_every_server() {
+    assert_calls_every_server(Sdk::Rust);
+    assert_calls_every_server(Sdk::RustHandshake);
+}
+
+#[test]
 fn every_client_sees_one_server_alone() {
     let servers = [python("py2", format!("{{url: \"{}\"}}", upstream::python_2()))];
     let gateway = gateway(&servers);

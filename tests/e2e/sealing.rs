@@ -123,6 +123,11 @@ fn the_typescript_client_goes_on_over_a_restart() {
 }
 
 #[test]
+fn the_rust_client_goes_on_over_a_restart() {
+    assert_goes_on_over_a_restart(Sdk::RustHandshake);
+}
+
+#[test]
 fn keys_are_changed_while_sessions_are_in_use() {
     let gateway = Gateway::over_with(&[], &keys(&["old"]));
     let sessions = [(); 4].map(|()| open(&gateway.client()));

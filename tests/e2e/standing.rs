@@ -127,14 +127,6 @@ fn clients_of_sessions_are_told_of_changed_lists() {
 }
 
 #[test]
-fn stateless_clients_are_not_promised_what_they_cannot_hear() {
-    let upstream = telling();
-    let gateway = over(&[("up", &upstream)]);
-    let offered = gateway.client().modern("server/discover", &json!({})).json();
-    assert_eq!(offered["result"]["capabilities"]["tools"], json!({}));
-}
-
-#[test]
 fn a_server_that_comes_back_is_a_change() {
     let upstream = Scripted::legacy();
     let gateway = over(&[("up", &upstream)]);

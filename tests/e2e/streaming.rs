@@ -1,10 +1,11 @@
 //! Answers pass through as they arrive.
 
 use portcullis_tests::client::Client;
-use portcullis_tests::gateway::Gateway;
+use portcullis_tests::gateway::{Gateway, KEY};
 use portcullis_tests::http::Answer;
 use portcullis_tests::patience::wait_until;
-use portcullis_tests::scripted::Scripted;
+use portcullis_tests::scripted::{Era, Scripted};
+use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
 fn over(upstream: &Scripted) -> Gateway {
@@ -110,6 +111,31 @@ fn a_client_that_goes_away_ends_a_stateless_call_upstream() {
         gateway.metric("mcp_tool_invocations_total", &[("tool_name", "up__progress")]) >= 1.0
     });
     assert_eq!(gateway.client().call("up__echo", &json!({})).status, 200);
+}
+
+/// The stateless client closes the stream, that of the handshake says so; the
+/// upstream hears it as its own era has it.
+#[test]
+fn a_client_that_cancels_ends_the_call_upstream() {
+    for sdk in [Sdk::Rust, Sdk::RustHandshake] {
+        for upstream in [Scripted::legacy(), Scripted::modern()] {
+            let gateway = over(&upstream).listing(&["up__progress".to_owned()]);
+            let calls = json!([
+                {"name": "up__progress", "cancel": true},
+                {"name": "up__echo", "arguments": {"after": "that"}},
+            ]);
+            let report = sdk.run(&gateway.url("/mcp"), KEY, &calls);
+            assert_eq!(report["calls"][0]["cancelled"], true, "{sdk:?}: {report}");
+            assert!(report["calls"][1]["result"].is_object(), "{sdk:?}: {report}");
+            wait_until("the end of the call", || {
+                gateway.metric("mcp_tool_invocations_total", &[("tool_name", "up__progress")]) >= 1.0
+            });
+            if upstream.era() == Era::Legacy {
+                wait_until("the cancellation", || upstream.seen("notifications/cancelled").len() == 1);
+            }
+            assert_eq!(upstream.executed("progress").len(), 1);
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! else notices, and nothing is ever executed twice.
 
 mod child_processes;
+mod probing;
 
 use std::time::{Duration, Instant};
 

@@ -149,12 +149,14 @@ impl Client {
 
     /// Opens a session at a handshake revision: the answer, and the client within the session.
     pub fn initialize(&self, revision: &str) -> (Reply, Self) {
-        let reply = self.request(
-            "initialize",
-            &json!({
-                "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}
-            }),
-        );
+        self.initialize_able(revision, &json!({}))
+    }
+
+    /// The same for a client of these capabilities.
+    pub fn initialize_able(&self, revision: &str, capabilities: &Value) -> (Reply, Self) {
+        let info = json!({"name": "tests", "version": "1"});
+        let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": info});
+        let reply = self.request("initialize", &params);
         let mut client = self.clone().with("MCP-Protocol-Version", revision);
         if let Some(session) = reply.headers.get("Mcp-Session-Id") {
             client = client.with("Mcp-Session-Id", session);
@@ -185,6 +187,15 @@ impl Client {
     /// Posts a request of 2026-07-28.
     pub fn modern(&self, method: &str, params: &Value) -> Reply {
         self.prepare_modern(method, params).send(self.address)
+    }
+
+    /// Sends a prepared request and returns as soon as the answer begins.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn open_prepared(&self, request: &Request) -> Answer {
+        request.open(self.address).expect("an answer")
     }
 
     /// Sends a prepared request.

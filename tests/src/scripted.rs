@@ -1,10 +1,13 @@
 //! An MCP server that behaves as badly as a test asks: each of its tools is one
 //! way to fail. It remembers what it received and what it executed.
 
+mod asking;
+mod outage;
 mod protocol;
 mod tools;
+mod verbatim;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -13,6 +16,9 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
+pub use self::outage::Outage;
+
+use self::verbatim::Verbatim;
 use crate::http::{Body, Framing, Headers, read_head};
 use crate::patience::{PATIENCE, wait_until};
 
@@ -56,6 +62,14 @@ struct State {
     sessions: Mutex<HashSet<String>>,
     sockets: Mutex<Vec<TcpStream>>,
     refusals: AtomicUsize,
+    /// How it fails to do anything at all.
+    outage: Mutex<Option<Outage>>,
+    recovered: Condvar,
+    /// What it says to whatever is asked of a method.
+    verbatim: Mutex<HashMap<String, Verbatim>>,
+    /// What it was answered.
+    replies: Mutex<Vec<Seen>>,
+    replied: Condvar,
     gate_open: Mutex<bool>,
     gate: Condvar,
     /// The streams of those who listen, where the server offers any.
@@ -100,6 +114,11 @@ impl Scripted {
             sessions: Mutex::default(),
             sockets: Mutex::default(),
             refusals: AtomicUsize::new(0),
+            outage: Mutex::default(),
+            recovered: Condvar::new(),
+            verbatim: Mutex::default(),
+            replies: Mutex::default(),
+            replied: Condvar::new(),
             gate_open: Mutex::new(false),
             gate: Condvar::new(),
             listeners: Mutex::default(),
@@ -108,6 +127,11 @@ impl Scripted {
         let shared = Arc::clone(&state);
         let accepting = Some(thread::spawn(move || accept(&listener, &shared)));
         Self { address, state, accepting }
+    }
+
+    /// Which revisions it speaks.
+    pub fn era(&self) -> Era {
+        self.state.era
     }
 
     /// Where it listens.
@@ -188,6 +212,8 @@ impl Drop for Scripted {
         let _ = TcpStream::connect(self.address);
         let _ = self.accepting.take().map(JoinHandle::join);
         self.open_gate();
+        self.recover();
+        self.state.replied.notify_all();
         for socket in lock(&self.state.sockets).iter() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }

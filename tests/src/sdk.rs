@@ -1,6 +1,6 @@
 //! The public SDK clients, each driven by a small script in its own language.
 
-use std::process::Command;
+mod rust;
 
 use serde_json::{Value, json};
 
@@ -17,19 +17,24 @@ pub enum Sdk {
     TypeScript1,
     /// `@modelcontextprotocol/client`: 2026-07-28 where the server has it.
     TypeScript2,
+    /// `rmcp`, opening with `server/discover`: 2026-07-28 where the server has it.
+    Rust,
+    /// `rmcp`, opening with `initialize`: handshake revisions.
+    RustHandshake,
 }
 
 // === impl Sdk ===
 
 impl Sdk {
     /// Every client there is.
-    pub const ALL: [Self; 4] = [Self::Python1, Self::Python2, Self::TypeScript1, Self::TypeScript2];
+    pub const ALL: [Self; 6] =
+        [Self::Python1, Self::Python2, Self::TypeScript1, Self::TypeScript2, Self::Rust, Self::RustHandshake];
 
     /// The revision this client settles on with a server of every revision.
     pub fn newest_revision(self) -> &'static str {
         match self {
-            Self::Python1 | Self::TypeScript1 => "2025-11-25",
-            Self::Python2 | Self::TypeScript2 => "2026-07-28",
+            Self::Python1 | Self::TypeScript1 | Self::RustHandshake => "2025-11-25",
+            Self::Python2 | Self::TypeScript2 | Self::Rust => "2026-07-28",
         }
     }
 
@@ -78,21 +83,17 @@ impl Sdk {
     ///
     /// When the client cannot be started or prints no report.
     pub fn perform(self, script: &Value) -> Result<Value, String> {
-        let output = self.command().arg(script.to_string()).output().expect("the client starts");
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        Ok(serde_json::from_slice(&output.stdout).expect("a report"))
-    }
-
-    fn command(self) -> Command {
-        let (mut command, script) = match self {
+        let (mut command, file) = match self {
+            Self::Rust | Self::RustHandshake => return rust::perform(script, self == Self::RustHandshake),
             Self::Python1 => (python("mcp-1"), "client_1.py"),
             Self::Python2 => (python("mcp-2"), "client_2.py"),
             Self::TypeScript1 => (node(), "client-1.mjs"),
             Self::TypeScript2 => (node(), "client-2.mjs"),
         };
-        command.arg(script);
-        command
+        let output = command.arg(file).arg(script.to_string()).output().expect("the client starts");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(serde_json::from_slice(&output.stdout).expect("a report"))
     }
 }

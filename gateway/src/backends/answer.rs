@@ -17,8 +17,8 @@ pub type AnswerStream = Pin<Box<dyn Stream<Item = Result<Bytes, Rejection>> + Se
 pub struct Standing {
     /// Messages, each with its number in the stream.
     pub messages: Pin<Box<dyn Stream<Item = (u64, Bytes)> + Send>>,
-    /// Where events are written, this writes them.
-    pub pen: Pen,
+    /// Where events are written that can be asked for again, this writes them.
+    pub pen: Option<Pen>,
     /// The number that the stream is primed with, where it is.
     pub primed: Option<u64>,
 }

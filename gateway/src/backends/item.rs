@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use serde_json::value::RawValue;
 
+use super::beside::Beside;
 use super::{tool, uri};
 use crate::mcp::json::{Members, push_string};
 use crate::mcp::request::{ItemKind, ResourceUri, Wanted};
@@ -44,6 +45,8 @@ pub enum ItemName {
 pub struct ItemList {
     /// In the upstream's order.
     pub items: Vec<Arc<Item>>,
+    /// What the upstream says beside them.
+    pub beside: Beside,
     by_key: HashMap<Arc<str>, usize, RandomState>,
 }
 

@@ -65,6 +65,12 @@ impl Offer {
         }
     }
 
+    /// Whether the server tells of changes of single resources.
+    #[must_use]
+    pub fn takes_subscriptions(&self) -> bool {
+        self.capabilities.get("resources").is_some_and(|resources| resources["subscribe"] == true)
+    }
+
     /// Whether the server has this capability.
     #[must_use]
     pub fn has(&self, capability: &str) -> bool {

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::beside::Beside;
 use super::settings::ToolSelection;
 use crate::mcp::arguments::ArgumentsSchema;
 use crate::mcp::json::{Members, quoted};
@@ -61,6 +62,8 @@ pub struct NotADefinition;
 pub struct ToolList {
     /// In the upstream's order.
     pub tools: Vec<Arc<Tool>>,
+    /// What the upstream says beside them.
+    pub beside: Beside,
     by_full_name: HashMap<Arc<str>, usize, RandomState>,
 }
 

@@ -12,10 +12,12 @@ mod catalog;
 mod catalogs;
 mod circuit;
 mod handshake;
+mod hearing;
 mod introduction;
 mod link;
 mod links;
 mod listing;
+mod logging;
 mod parking;
 mod polling;
 mod relay;
@@ -24,9 +26,12 @@ mod sampling;
 mod sent;
 mod single_flight;
 mod state;
+mod subscribers;
+mod subscribing;
 mod tasks;
 mod tending;
 mod translate;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +49,9 @@ use self::listing::Listing;
 use self::parking::Parked;
 use self::state::State;
 pub use self::state::elsewhere;
-use super::Backend;
+use self::subscribers::Subscribers;
+use self::subscribing::Honoured;
+use self::watching::Watches;
 use super::answer::Answer;
 use super::callee::Callee;
 use super::calls::Calls;
@@ -54,11 +61,14 @@ use super::settings::UpstreamSettings;
 use super::tool::{Tool, ToolList, ToolNaming};
 use super::transport::{Transport, TransportError};
 use super::uri;
+use super::{Backend, Hear};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Changes;
 use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::session::Session;
 use crate::mcp::splice::Edits;
+use crate::mcp::subscriptions::Lease;
 use crate::mcp::version::Era;
 use crate::metrics::Metrics;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
@@ -80,6 +90,11 @@ struct Shared {
     links: Links,
     circuit: Circuit,
     catalogs: Catalogs,
+    /// Who hears of resources by the gateway's own session.
+    subscribers: Subscribers,
+    honoured: watch::Sender<Honoured>,
+    /// The streams of clients' own sessions.
+    watches: Watches,
     /// Calls that wait for input.
     parked: Parked,
     /// Places of requests that wait for the end of a task.
@@ -118,6 +133,9 @@ impl Upstream {
             circuit: Circuit::new(settings.retry),
             catalogs: Catalogs::new(naming, &settings.name, separator),
             label: uri::label(&settings.name),
+            subscribers: Subscribers::default(),
+            honoured: watch::Sender::default(),
+            watches: Watches::default(),
             parked: Parked::default(),
             waiting: Arc::new(Semaphore::new(tasks::MAX_WAITING)),
             keys,
@@ -135,6 +153,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.tending.abort();
+        self.shared.watches.end_all();
     }
 }
 
@@ -239,17 +258,36 @@ impl Backend for Upstream {
         Box::pin(Arc::clone(&self.shared).call(request, callee))
     }
 
+    fn subscribe<'a>(
+        &'a self,
+        request: &'a McpRequest,
+        uri: Arc<str>,
+        hear: Hear,
+    ) -> BoxFuture<'a, Result<Lease, Rejection>> {
+        Box::pin(self.shared.subscribe(request, uri, hear))
+    }
+
+    fn listened_to<'a>(&'a self, session: &'a Arc<Session>) -> BoxFuture<'a, ()> {
+        Box::pin(self.shared.listened_to(session))
+    }
+
+    fn level_changed<'a>(&'a self, request: &'a McpRequest, deadline: Instant) -> BoxFuture<'a, ()> {
+        Box::pin(self.shared.level_changed(request, deadline))
+    }
+
     fn roots_changed(&self, session: u128) -> BoxFuture<'_, ()> {
         Box::pin(self.shared.links.roots_changed(session))
     }
 
     fn session_ended(&self, session: u128) -> BoxFuture<'_, ()> {
+        self.shared.watches.end(session);
         Box::pin(self.shared.links.end_kept(session))
     }
 
     fn retire(&self) {
         self.shared.retired.store(true, Ordering::Relaxed);
         self.tending.abort();
+        self.shared.watches.end_all();
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

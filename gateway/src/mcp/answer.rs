@@ -43,6 +43,8 @@ pub enum UpstreamKind {
     Notification {
         /// Its method.
         method: String,
+        /// Its `params`.
+        params: Option<Span>,
         /// `params.progressToken`.
         progress_token: Option<Span>,
     },
@@ -184,6 +186,7 @@ impl<'a> RawMessage<'a> {
                     Some(id) => UpstreamKind::Request { id, method, params: self.params.map(span) },
                     None => UpstreamKind::Notification {
                         method,
+                        params: self.params.map(span),
                         progress_token: self.params.and_then(progress_token).map(span),
                     },
                 })

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::meta::SUBSCRIPTION_ID;
+
 /// A moment of this process: what comes later is greater. Without a clock, so
 /// that no two changes are at the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +98,37 @@ impl Kind {
         }
     }
 
+    /// The capability of servers that have such lists.
+    #[must_use]
+    pub const fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+        }
+    }
+
+    /// By what a stateless client asks to be told (MCP 2026-07-28,
+    /// `SubscriptionFilter`).
+    #[must_use]
+    pub const fn opted_into_by(self) -> &'static str {
+        match self {
+            Self::Tools => "toolsListChanged",
+            Self::Prompts => "promptsListChanged",
+            Self::Resources => "resourcesListChanged",
+        }
+    }
+
+    /// What a stateless client is told that asked for it with the request of
+    /// this id (JSON).
+    #[must_use]
+    pub fn tagged_notification(self, id: &str) -> Bytes {
+        let meta = format!(r#"{{"{SUBSCRIPTION_ID}":{id}}}"#);
+        let list = self.capability();
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed","params":{{"_meta":{meta}}}}}"#)
+            .into()
+    }
+
     /// What a client is told.
     #[must_use]
     pub const fn notification(self) -> Bytes {
@@ -132,6 +165,9 @@ mod tests {
         for kind in Kind::ALL {
             let told: serde_json::Value = serde_json::from_slice(&kind.notification()).unwrap();
             assert_eq!(Kind::of_notification(told["method"].as_str().unwrap()), Some(kind));
+            let tagged: serde_json::Value = serde_json::from_slice(&kind.tagged_notification("\"l\"")).unwrap();
+            assert_eq!(tagged["method"], told["method"]);
+            assert_eq!(tagged["params"]["_meta"][SUBSCRIPTION_ID], "l");
         }
         assert_eq!(Kind::of_notification("notifications/message"), None);
     }

@@ -79,6 +79,10 @@ pub struct Rare {
     pub task_id: Option<Named>,
     /// `task` of a call that is to become one (MCP 2025-11-25, "Tasks").
     pub task: Option<Span>,
+    /// `level` of `logging/setLevel`. Decoded.
+    pub level: Option<Named>,
+    /// `notifications` of `subscriptions/listen`, where it is an object.
+    pub notifications: Option<Span>,
 }
 
 /// A name and where it stands.
@@ -153,7 +157,7 @@ fn not_json(fault: Fault, scanner: &Scanner<'_>) -> EnvelopeError {
 const MEMBERS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
 
 /// The members of `params` that are read.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "name",
     "arguments",
     "_meta",
@@ -168,6 +172,8 @@ const KNOWN: [&str; 14] = [
     "requestState",
     "taskId",
     "task",
+    "level",
+    "notifications",
 ];
 
 #[derive(Default)]
@@ -304,6 +310,18 @@ impl Params {
         self.rare.as_ref()?.task
     }
 
+    /// `level` of `logging/setLevel`.
+    #[must_use]
+    pub fn level(&self) -> Option<&Named> {
+        self.rare.as_ref()?.level.as_ref()
+    }
+
+    /// `notifications` of `subscriptions/listen`.
+    #[must_use]
+    pub fn notifications(&self) -> Option<Span> {
+        self.rare.as_ref()?.notifications
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
@@ -384,6 +402,12 @@ impl RawParams {
             }
             "task" => {
                 params.rare().task = object(scanner.value()?);
+            }
+            "level" => {
+                params.rare().level = Named::read(scanner.value()?, text);
+            }
+            "notifications" => {
+                params.rare().notifications = object(scanner.value()?);
             }
             other => {
                 self.misspelt |= KNOWN.iter().any(|known| differs_in_case(other, known));

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use super::log_level::LogLevel;
 use super::scanner::{Fault, Scanner, string};
 use super::splice::Span;
 
@@ -15,6 +16,9 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 /// The lowest log level the client wants to hear, per request.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Which `subscriptions/listen` a notification or its result belongs to: the
+/// id of that request.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// Who the server is, in results.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
@@ -34,8 +38,10 @@ pub struct Meta {
     pub span: Option<Span>,
     /// Where something stands in its place that is no object.
     pub malformed: Option<Span>,
-    /// Whether [`LOG_LEVEL`] is there.
-    pub names_log_level: bool,
+    /// [`LOG_LEVEL`], where it is a level.
+    pub log_level: Option<LogLevel>,
+    /// Whether it is there and something else.
+    pub log_level_malformed: bool,
     /// Whether [`PROTOCOL_VERSION`] is there at all, which makes the request a
     /// stateless one.
     pub names_version: bool,
@@ -76,7 +82,8 @@ impl Meta {
                     1
                 }
                 LOG_LEVEL => {
-                    meta.names_log_level = true;
+                    meta.log_level = string(value).and_then(|name| LogLevel::parse(&name));
+                    meta.log_level_malformed = meta.log_level.is_none();
                     3
                 }
                 "progressToken" => {

@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use super::asks::Said;
 use super::capabilities::Capabilities;
 use super::envelope::{Named, Params};
+use super::log_level::LogLevel;
 use super::reference::Reference;
 use super::session::Session;
 use super::splice::Span;
+use super::subscription_filter::SubscriptionFilter;
 use super::task::{Task, TaskVerb};
 use super::version::{Era, Version};
 use crate::record::CallRecord;
@@ -135,6 +137,14 @@ pub enum Operation {
     },
     /// `resources/read`.
     ReadResource(ResourceUri),
+    /// `resources/subscribe`.
+    Subscribe(ResourceUri),
+    /// `resources/unsubscribe`.
+    Unsubscribe(ResourceUri),
+    /// `logging/setLevel`.
+    SetLevel(LogLevel),
+    /// `subscriptions/listen`.
+    Listen(Box<SubscriptionFilter>),
     /// `completion/complete` of an argument of the prompt of this full name.
     CompletePrompt {
         /// The name that policies know.
@@ -216,6 +226,16 @@ impl McpRequest {
         }
     }
 
+    /// The lowest log level that the client wants to hear during this request:
+    /// a stateless one says so with each (MCP 2026-07-28, `_meta`).
+    #[must_use]
+    pub fn log_level(&self) -> Option<LogLevel> {
+        match &self.session {
+            Some(session) => session.level.get(),
+            None => self.params.meta.log_level,
+        }
+    }
+
     /// Whose quota it spends, by the name that limits know.
     #[must_use]
     pub const fn spends(&self) -> Option<&Arc<str>> {
@@ -229,7 +249,7 @@ impl McpRequest {
     #[must_use]
     pub fn named(&self) -> Option<&Named> {
         match &self.operation {
-            Operation::ReadResource(_) => self.params.uri(),
+            Operation::ReadResource(_) | Operation::Subscribe(_) | Operation::Unsubscribe(_) => self.params.uri(),
             Operation::CompletePrompt { .. } | Operation::CompleteResource(_) => {
                 self.params.reference().map(Reference::subject)
             }
@@ -347,13 +367,14 @@ impl Operation {
             Self::Extension { tool, .. } => Some(Wanted::Method(tool)),
             Self::Task { task, .. } => Some(Wanted::Task(&task.tool)),
             Self::GetPrompt { prompt } | Self::CompletePrompt { prompt } => Some(Wanted::Prompt(prompt)),
-            Self::ReadResource(uri) | Self::CompleteResource(uri) => Some(Wanted::Resource(uri)),
-            // What a list shows is decided item by item.
-            Self::List(_) | Self::ListTasks | Self::ListModels => None,
+            Self::ReadResource(uri) | Self::Subscribe(uri) | Self::CompleteResource(uri) => Some(Wanted::Resource(uri)),
+            // What a list or a stream shows is decided item by item.
+            Self::List(_) | Self::ListTasks | Self::ListModels | Self::OpenStream { .. } | Self::Listen(_) => None,
             Self::Initialize
             | Self::Discover
             | Self::Ping
-            | Self::OpenStream { .. }
+            | Self::Unsubscribe(_)
+            | Self::SetLevel(_)
             | Self::Responded { .. }
             | Self::RootsChanged
             | Self::Cancelled
@@ -374,6 +395,10 @@ impl Operation {
             Self::CallTool { .. } => "tools/call",
             Self::GetPrompt { .. } => "prompts/get",
             Self::ReadResource(_) => "resources/read",
+            Self::Subscribe(_) => "resources/subscribe",
+            Self::Unsubscribe(_) => "resources/unsubscribe",
+            Self::SetLevel(_) => "logging/setLevel",
+            Self::Listen(_) => "subscriptions/listen",
             Self::CompletePrompt { .. } | Self::CompleteResource(_) => "completion/complete",
             Self::Task { verb, .. } => verb.method(),
             Self::ListTasks => "tasks/list",

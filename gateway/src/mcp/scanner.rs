@@ -106,6 +106,30 @@ impl<'a> Scanner<'a> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Reads an array and returns its text. `visit` must pass over each value.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`], also if the next value is no array, and those of `visit`.
+    pub fn array(&mut self, mut visit: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<&'a str, Fault> {
+        self.peek();
+        let start = self.at;
+        self.expect(b'[')?;
+        self.levels = self.levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+        if self.peek() != b']' {
+            loop {
+                visit(self)?;
+                if self.peek() != b',' {
+                    break;
+                }
+                self.at += 1;
+            }
+        }
+        self.expect(b']')?;
+        self.levels += 1;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Makes sure that nothing follows.
     ///
     /// # Errors

@@ -29,8 +29,10 @@ use super::asks::{Asks, MAX_OPEN};
 use super::capabilities::Capabilities;
 use super::changes::Moment;
 use super::in_flight::InFlight;
+use super::log_level::Threshold;
 use super::outbox::Outbox;
 use super::streams::Streams;
+use super::subscriptions::Subscriptions;
 use super::version::Version;
 use crate::seal::{KeyRing, UnixSeconds};
 
@@ -65,12 +67,16 @@ pub struct Session {
     pub client_info: Option<Bytes>,
     /// What it is being asked.
     pub asks: Asks,
+    /// What it wants to hear of upstreams' logs.
+    pub level: Threshold,
     /// The tasks it made.
     pub tasks: Made,
     /// Its requests that are not answered yet.
     pub in_flight: InFlight,
     /// What waits for its client.
     outbox: OnceLock<Arc<Outbox>>,
+    /// What its client subscribed to.
+    subscriptions: OnceLock<Arc<Subscriptions>>,
     streams: Arc<Streams>,
     /// Its client knows of no change before.
     opened: Moment,
@@ -125,6 +131,11 @@ impl Session {
     /// What waits for its client, made when it is first needed.
     pub fn outbox(&self) -> &Arc<Outbox> {
         self.outbox.get_or_init(|| Arc::new(Outbox::new(Arc::clone(&self.streams), self.opened)))
+    }
+
+    /// What its client subscribed to, made when it is first needed.
+    pub fn subscriptions(&self) -> &Arc<Subscriptions> {
+        self.subscriptions.get_or_init(Arc::default)
     }
 
     /// Whether its streams begin with an event that says nothing, and answers
@@ -247,11 +258,13 @@ impl Sessions {
             home,
             abilities: std::str::from_utf8(&agreement.capabilities).map_or(Capabilities::NONE, Capabilities::read),
             asks: Asks::new(Arc::clone(&self.questions)),
+            level: Threshold::default(),
             tasks: Made::default(),
             capabilities: agreement.capabilities,
             client_info: agreement.client_info,
             in_flight: InFlight::default(),
             outbox: OnceLock::new(),
+            subscriptions: OnceLock::new(),
             streams: Arc::clone(&self.streams),
             opened,
             last_used: AtomicU64::new(self.now()),
@@ -265,6 +278,7 @@ impl Sessions {
         self.ended.add(session.key, UnixSeconds::now() + token::LIFETIME);
         self.open.remove(id);
         session.outbox.get().iter().for_each(|outbox| outbox.end());
+        session.subscriptions.get().iter().for_each(|subscriptions| subscriptions.release_all());
         Some(session)
     }
 

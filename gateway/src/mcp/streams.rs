@@ -1,15 +1,14 @@
 //! What bounds the streams that clients leave open, all sessions together, and
 //! what ends them.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::changes::Moment;
+use super::places::Places;
 
 /// Streams that stand open.
 pub const MAX_STREAMS: usize = 4096;
@@ -24,45 +23,20 @@ const MAX_DETACHED: usize = 256;
 /// The streams of the process.
 #[derive(Debug)]
 pub struct Streams {
-    /// By caller.
-    open: Mutex<HashMap<Caller, usize>>,
+    places: Arc<Places>,
     /// Since when the configuration is that is in force.
     in_force: watch::Sender<Moment>,
     kept_bytes: AtomicUsize,
     detached: Arc<Semaphore>,
 }
 
-/// Whom streams are counted for: a principal. Who has no credential cannot be
-/// told from others by name, and counts by address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    name: Arc<str>,
-    address: Option<IpAddr>,
-}
-
-/// The place of one stream; dropping it gives it back.
-#[derive(Debug)]
-pub struct Place {
-    streams: Arc<Streams>,
-    caller: Caller,
-}
-
 // === impl Streams ===
 
 impl Streams {
-    /// Makes a place for a stream; `None` if there are too many.
+    /// Where streams take their places.
     #[must_use]
-    pub fn place(self: &Arc<Self>, caller: Caller) -> Option<Place> {
-        let mut open = self.open();
-        if open.values().sum::<usize>() >= MAX_STREAMS {
-            return None;
-        }
-        let of_caller = open.entry(caller.clone()).or_default();
-        if *of_caller >= MAX_OF_CALLER {
-            return None;
-        }
-        *of_caller += 1;
-        Some(Place { streams: Arc::clone(self), caller })
+    pub const fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     /// Ends the streams that were opened under what was in force before
@@ -100,16 +74,12 @@ impl Streams {
     pub(super) fn release(&self, bytes: usize) {
         self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<Caller, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Default for Streams {
     fn default() -> Self {
         Self {
-            open: Mutex::default(),
+            places: Arc::new(Places::new(MAX_STREAMS, MAX_OF_CALLER)),
             in_force: watch::Sender::new(Moment::BEGINNING),
             kept_bytes: AtomicUsize::new(0),
             detached: Arc::new(Semaphore::new(MAX_DETACHED)),
@@ -117,67 +87,11 @@ impl Default for Streams {
     }
 }
 
-// === impl Caller ===
-
-impl Caller {
-    /// Who has proved to be the principal of this name.
-    #[must_use]
-    pub fn new(principal: Arc<str>, address: Option<IpAddr>) -> Self {
-        let address = address.filter(|_| *principal == *"anonymous");
-        Self { name: principal, address }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open();
-        if let Some(of_caller) = open.get_mut(&self.caller) {
-            *of_caller -= 1;
-            if *of_caller == 0 {
-                open.remove(&self.caller);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use futures_util::FutureExt;
 
     use super::*;
-
-    fn caller(name: &str, last: u8) -> Caller {
-        Caller::new(name.into(), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))))
-    }
-
-    #[test]
-    fn a_caller_has_so_many_streams_and_others_have_theirs() {
-        let streams = Arc::new(Streams::default());
-        for (full, same, other) in [
-            (caller("alice", 1), caller("alice", 2), caller("bob", 1)),
-            (caller("anonymous", 1), caller("anonymous", 1), caller("anonymous", 2)),
-        ] {
-            let mut places: Vec<Place> =
-                (0..MAX_OF_CALLER).map(|_| streams.place(full.clone()).expect("there is room")).collect();
-            assert!(streams.place(same).is_none());
-            assert!(streams.place(other).is_some());
-            places.pop();
-            assert!(streams.place(full).is_some());
-        }
-        assert!(streams.open().is_empty());
-    }
-
-    #[test]
-    fn all_callers_together_are_bounded() {
-        let streams = Arc::new(Streams::default());
-        let place = |index: usize| streams.place(Caller::new(index.to_string().into(), None));
-        let mut places: Vec<_> = (0..MAX_STREAMS).map(|index| place(index).expect("there is room")).collect();
-        assert!(place(MAX_STREAMS).is_none());
-        places.pop();
-        assert!(place(MAX_STREAMS).is_some());
-    }
 
     #[test]
     fn a_stream_ends_with_the_configuration_it_was_opened_under() {

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Request};
 use pin_project_lite::pin_project;
 use portcullis_policies::Principal;
 use tower_layer::Layer;
@@ -138,10 +138,7 @@ impl<S> Authenticate<S> {
 /// Notes who is calling.
 fn admit<B>(authenticator: &Authenticator, request: &Request<B>, principal: Arc<Principal>) {
     if let Some(record) = request.extensions().get::<Arc<CallRecord>>() {
-        // What is answered to a GET may go on after that.
-        if request.method() == Method::GET
-            && let Some(expires) = authenticator.expiry(&principal)
-        {
+        if let Some(expires) = authenticator.expiry(&principal) {
             let _ = record.expires.set(expires);
         }
         // A second layer of this kind would change nothing: the first counts.

@@ -58,11 +58,16 @@ impl<S> Layer<S> for AuthorizeLayer {
 
 impl<S> Authorize<S> {
     fn check(&self, request: &mut McpRequest) -> Result<(), Rejection> {
-        if let Operation::List(_) | Operation::ListTasks | Operation::ListModels = request.operation {
+        if let Operation::List(_)
+        | Operation::ListTasks
+        | Operation::ListModels
+        | Operation::OpenStream { .. }
+        | Operation::Subscribe(_)
+        | Operation::Listen(_) = request.operation
+        {
             let (policies, principal) = (Arc::clone(&self.policies), Arc::clone(&request.principal));
             let ip = request.client_ip;
             request.filter = Filter::new(move |wanted| shows(&policies, &principal, wanted, ip));
-            return Ok(());
         }
         let Some(wanted) = request.operation.wanted() else { return Ok(()) };
         if let Wanted::Task(tool) = wanted {

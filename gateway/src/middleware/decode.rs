@@ -6,6 +6,7 @@
 //! senders are its own.
 
 mod arrival;
+mod batch;
 mod body;
 mod connection;
 mod elsewhere;
@@ -13,10 +14,10 @@ mod event_source;
 mod headers;
 mod message;
 mod openai;
+mod rare;
 mod rest;
 mod session;
 mod stateless;
-mod tasks;
 mod websocket;
 
 use std::sync::Arc;
@@ -255,11 +256,15 @@ impl Decoder {
             Door::ChatCompletions => self.complete(arrival, body, inner).await,
             Door::Mcp | Door::Server(_) => {
                 let message = self.json_body(&arrival, body).await?;
-                Ok(match self.pass_on(passing, &arrival, &message).await {
-                    Passage::Here => self.message(arrival, message, inner).await,
-                    Passage::Answered(response) => response,
-                    Passage::Refused(refused) => refused_as(refused, arrival.accepts),
-                })
+                match self.pass_on(passing, &arrival, &message).await {
+                    Passage::Here => {}
+                    Passage::Answered(response) => return Ok(response),
+                    Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
+                }
+                if self.takes_batch(&arrival, &message) {
+                    return Ok(self.batch(arrival, message, inner).await);
+                }
+                Ok(self.message(arrival, message, inner).await)
             }
             Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),
         }

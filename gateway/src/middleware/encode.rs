@@ -101,8 +101,10 @@ pub(super) fn whole(answer: Answer, era: Era) -> Response<Body> {
         }
         Answer::Standing(standing) => {
             let Standing { messages, pen, primed } = *standing;
-            let priming = primed.map(|number| pen.priming(number));
-            let events = messages.map(move |(number, message)| pen.message(number, &message));
+            let priming = pen.as_ref().zip(primed).map(|(pen, number)| pen.priming(number));
+            let events = messages.map(move |(number, message)| {
+                pen.as_ref().map_or_else(|| sse::encode(&message), |pen| pen.message(number, &message))
+            });
             event_stream(Body::standing(Events::new(Box::pin(stream::iter(priming).chain(events)))))
         }
         Answer::Accepted | Answer::Stream(_) => {

@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::DEADLINE;
 use crate::backends::answer::Answer;
-use crate::backends::item::ItemList;
-use crate::backends::tool::ToolList;
+use crate::backends::item::{Item, ItemList};
+use crate::backends::tool::{Tool, ToolList};
 use crate::backends::{Backend, Backends};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::push_string;
@@ -43,20 +43,30 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest, kind: ItemKi
         None => backends.all().iter().collect(),
     };
     let deadline = request.deadline.min(Instant::now() + DEADLINE);
-    let mut array = String::new();
+    let (mut array, mut beside) = (String::new(), String::new());
     let failures: Vec<UpstreamFailure> = match kind {
         ItemKind::Tool => {
             let lists =
                 join_all(asked.iter().map(|backend| tools(backend.as_ref(), request.abilities, deadline))).await;
-            let shown = lists.iter().flatten().flat_map(|list| &list.tools);
-            let shown = shown.filter(|tool| request.filter.shows(Wanted::Tool(&tool.full_name)));
+            let is_shown = |tool: &&Arc<Tool>| request.filter.shows(Wanted::Tool(&tool.full_name));
+            if let (Some(_), Some(Ok(list))) = (one, lists.first())
+                && list.tools.iter().all(|tool| is_shown(&tool))
+            {
+                beside = list.beside.after_others();
+            }
+            let shown = lists.iter().flatten().flat_map(|list| &list.tools).filter(is_shown);
             push_all(&mut array, shown.map(|tool| tool.definition(request.era(), one.is_some())));
             lists.into_iter().filter_map(Result::err).collect()
         }
         ItemKind::Prompt | ItemKind::Resource | ItemKind::Template => {
             let lists = join_all(asked.iter().map(|backend| items(backend.as_ref(), kind, deadline))).await;
-            let shown = lists.iter().flatten().flat_map(|list| &list.items);
-            let shown = shown.filter(|item| request.filter.shows(item.name.wanted()));
+            let is_shown = |item: &&Arc<Item>| request.filter.shows(item.name.wanted());
+            if let (Some(_), Some(Ok(list))) = (one, lists.first())
+                && list.items.iter().all(|item| is_shown(&item))
+            {
+                beside = list.beside.after_others();
+            }
+            let shown = lists.iter().flatten().flat_map(|list| &list.items).filter(is_shown);
             push_all(&mut array, shown.map(|item| item.definition(one.is_some())));
             lists.into_iter().filter_map(Result::err).collect()
         }
@@ -79,6 +89,7 @@ pub(super) async fn list(backends: &Backends, request: &McpRequest, kind: ItemKi
         }
         result.push_str("]}");
     }
+    result.push_str(&beside);
     result.push('}');
     Ok(Answer::result(request.id_text(), &result))
 }

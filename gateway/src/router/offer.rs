@@ -16,7 +16,7 @@ use crate::mcp::version::Era;
 /// More of all instructions together is cut off.
 const MAX_INSTRUCTIONS_BYTES: usize = 16 * 1024;
 /// The capabilities that are said to be there wherever one server has them.
-const SHARED: [&str; 3] = ["prompts", "resources", "completions"];
+const SHARED: [&str; 4] = ["prompts", "resources", "completions", "logging"];
 
 /// What the endpoint of a request offers. Servers that were never seen and do
 /// not answer in time add nothing.
@@ -48,10 +48,16 @@ pub(super) async fn of(backends: &Backends, request: &McpRequest) -> Offer {
 fn capabilities(offers: &[&Offer], era: Era) -> Map<String, Value> {
     let there = SHARED.into_iter().filter(|capability| offers.iter().any(|offer| offer.has(capability)));
     let said = std::iter::once("tools").chain(there).map(|capability| {
-        // Whoever has a session can listen, whether or not the servers tell:
-        // that one comes or goes is a change, too.
-        let lists = era == Era::Legacy && capability != "completions";
-        (capability.to_owned(), if lists { json!({"listChanged": true}) } else { json!({}) })
+        // Clients can listen, whether or not the servers tell: that one comes or
+        // goes is a change, too.
+        let settings = match capability {
+            "completions" | "logging" => json!({}),
+            "resources" if offers.iter().any(|offer| offer.takes_subscriptions()) => {
+                json!({"listChanged": true, "subscribe": true})
+            }
+            _ => json!({"listChanged": true}),
+        };
+        (capability.to_owned(), settings)
     });
     let mut capabilities: Map<String, Value> = said.collect();
     let offers: Vec<&Offer> = offers.iter().copied().filter(|offer| offer.era == era).collect();

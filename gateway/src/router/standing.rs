@@ -11,27 +11,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream, SelectAll};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use futures_util::future::join_all;
+use futures_util::stream;
 
-use super::Router;
+use super::lists::Lists;
+use super::{Router, subscriptions};
 use crate::backends::answer::{Answer, Standing};
-use crate::mcp::changes::{Changes, Moment};
 use crate::mcp::event_id::StreamId;
 use crate::mcp::outbox::{Outbox, Reader};
+use crate::mcp::places::{Caller, Place};
 use crate::mcp::replay::Replay;
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
-use crate::mcp::streams::{Caller, Place};
+use crate::mcp::subscriptions::Subscriptions;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
 
 /// How long a stream may stand open.
-const LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// Changes within so long are told as one.
-const TOGETHER: Duration = Duration::from_millis(200);
+pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// A stream that stands open.
 struct Stream {
@@ -45,25 +42,21 @@ struct Stream {
 /// Where the messages of a stream come from.
 enum Source {
     /// The session's outbox.
-    Outbox(Box<Lists>),
+    Outbox(Box<OwnStream>),
     /// An answer, from after this number on.
     Answer(Arc<Replay>, u64),
 }
 
-/// The outbox, and what puts changes of lists into it.
-struct Lists {
+/// The outbox, and what is put into it while it is read.
+struct OwnStream {
     reader: Reader,
     outbox: Arc<Outbox>,
-    /// A configuration is a change of its own: other policies, other names.
-    since: Moment,
-    feeds: Vec<watch::Receiver<Changes>>,
-    heard: SelectAll<BoxStream<'static, ()>>,
-    /// When the client is to be told.
-    due: Option<Instant>,
+    lists: Lists,
+    subscriptions: Arc<Subscriptions>,
 }
 
 /// A stream as far as it is counted.
-struct Open {
+pub(super) struct Open {
     _place: Place,
     metrics: Arc<Metrics>,
 }
@@ -83,7 +76,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     let last = last.transpose()?;
     let caller = Caller::new(request.principal.shared_name(), request.client_ip);
     let streams = router.sessions.streams();
-    let place = streams.place(caller).ok_or(Rejection::Overloaded)?;
+    let place = streams.places().take(caller).ok_or(Rejection::Overloaded)?;
     let outbox = session.outbox();
     let (source, stream, position) = match last {
         Some((stream, number)) if stream.number != StreamId::STANDING => {
@@ -94,9 +87,15 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
             (Source::Answer(answer, number), stream, number)
         }
         last => {
-            let lists = Lists::new(router, request, outbox, last);
-            let position = lists.reader.position();
-            (Source::Outbox(Box::new(lists)), outbox.standing(), position)
+            let own = OwnStream {
+                reader: outbox.read(last),
+                outbox: Arc::clone(outbox),
+                lists: Lists::new(router, request),
+                subscriptions: Arc::clone(session.subscriptions()),
+            };
+            hear(router, request, session);
+            let position = own.reader.position();
+            (Source::Outbox(Box::new(own)), outbox.standing(), position)
         }
     };
     let pen = stream.pen(router.sessions.keys(), session);
@@ -108,12 +107,23 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
         _open: Open::count(place, &router.metrics),
     };
     let messages = stream::unfold(stream, async |mut stream| Some((stream.next().await?, stream)));
-    Ok(Answer::Standing(Box::new(Standing { messages: Box::pin(messages), pen, primed })))
+    Ok(Answer::Standing(Box::new(Standing { messages: Box::pin(messages), pen: Some(pen), primed })))
+}
+
+/// Has the upstreams heard where the client has sessions, and what it
+/// subscribed to under an earlier configuration subscribed to under this one.
+fn hear(router: &Router, request: &McpRequest, session: &Arc<Session>) {
+    let (router, request, session) = (router.clone(), request.clone(), Arc::clone(session));
+    tokio::spawn(async move {
+        let heard = router.backends.all().iter().map(|backend| backend.listened_to(&session));
+        join_all(heard).await;
+        subscriptions::renew_all(&router, &request).await;
+    });
 }
 
 /// Returns once a stream must end: another configuration is in force, it stood
 /// for long enough, or the credential it was opened with has expired.
-async fn over(superseded: impl Future<Output = ()>, life: Duration) {
+pub(super) async fn over(superseded: impl Future<Output = ()>, life: Duration) {
     tokio::select! {
         () = superseded => {}
         () = tokio::time::sleep(life) => {}
@@ -137,7 +147,7 @@ impl Stream {
 impl Source {
     async fn next(&mut self) -> Option<(u64, Bytes)> {
         match self {
-            Self::Outbox(lists) => lists.next().await,
+            Self::Outbox(own) => own.next().await,
             Self::Answer(answer, after) => {
                 let (number, message) = answer.after(*after).await?;
                 *after = number;
@@ -147,45 +157,27 @@ impl Source {
     }
 }
 
-// === impl Lists ===
+// === impl OwnStream ===
 
-impl Lists {
-    fn new(router: &Router, request: &McpRequest, outbox: &Arc<Outbox>, last: Option<(StreamId, u64)>) -> Self {
-        let feeds = router.backends.changes(request.server.as_deref());
-        let heard = feeds
-            .iter()
-            .cloned()
-            .map(|feed| stream::unfold(feed, async |mut feed| feed.changed().await.ok().map(|()| ((), feed))).boxed());
-        Self {
-            reader: outbox.read(last),
-            outbox: Arc::clone(outbox),
-            heard: stream::select_all(heard),
-            since: router.backends.since(),
-            feeds,
-            // What changed while nobody listened is told at once.
-            due: Some(Instant::now()),
-        }
-    }
-
+impl OwnStream {
     async fn next(&mut self) -> Option<(u64, Bytes)> {
+        let mut has_room = true;
         loop {
-            let due = self.due;
-            let told = async {
-                sleep_until(due?).await;
-                Some(())
-            };
             tokio::select! {
                 biased;
-                Some(()) = told => {
-                    let changes = self.feeds.iter().map(|feed| *feed.borrow());
-                    let changes = changes.fold(Changes::all(self.since), Changes::latest);
-                    // What there is no room for now is told a little later.
-                    self.due = (!self.outbox.tell(changes)).then(|| Instant::now() + TOGETHER);
+                changes = self.lists.changed() => {
+                    if !self.outbox.tell(changes) {
+                        self.lists.tell_again();
+                    }
+                }
+                (uri, message) = self.subscriptions.next(), if has_room => {
+                    // What there is no room for now is told once there is.
+                    has_room = self.outbox.push(message.clone()).is_ok();
+                    if has_room {
+                        self.subscriptions.told(&uri, &message);
+                    }
                 }
                 message = self.reader.next() => return message,
-                Some(()) = self.heard.next() => {
-                    self.due.get_or_insert_with(|| Instant::now() + TOGETHER);
-                }
             }
         }
     }
@@ -194,7 +186,7 @@ impl Lists {
 // === impl Open ===
 
 impl Open {
-    fn count(place: Place, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn count(place: Place, metrics: &Arc<Metrics>) -> Self {
         metrics.standing_stream(true);
         Self { _place: place, metrics: Arc::clone(metrics) }
     }

@@ -57,7 +57,8 @@ fn standing_streams_do_not_hold_up_the_end() {
     drop(answer);
     let begun = Instant::now();
     gateway.signal(Signal::SIGTERM);
-    assert_eq!(stream.next_raw_event().unwrap(), None);
+    // On a busy machine the upstream may come up, and be told of, only now.
+    while stream.next_raw_event().unwrap().is_some() {}
     assert_eq!(gateway.wait_exit().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }

@@ -41,6 +41,11 @@ fn the_typescript_client_hears_of_changes() {
     assert_hears_of_changes(Sdk::TypeScript1);
 }
 
+#[test]
+fn the_rust_client_hears_of_changes() {
+    assert_hears_of_changes(Sdk::RustHandshake);
+}
+
 /// A call whose connection is cut in its midst has its answer all the same.
 fn assert_takes_up_an_answer(sdk: Sdk) {
     let upstream = Scripted::legacy();
@@ -67,4 +72,9 @@ fn the_python_client_takes_up_an_answer_that_broke_off() {
 #[test]
 fn the_typescript_client_takes_up_an_answer_that_broke_off() {
     assert_takes_up_an_answer(Sdk::TypeScript1);
+}
+
+#[test]
+fn the_rust_client_takes_up_an_answer_that_broke_off() {
+    assert_takes_up_an_answer(Sdk::RustHandshake);
 }

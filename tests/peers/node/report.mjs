@@ -9,6 +9,10 @@ const operations = {
     resources: client => client.listResources(),
     templates: client => client.listResourceTemplates(),
     read: (client, wanted) => client.readResource({ uri: wanted.uri }),
+    subscribe: (client, wanted) => client.subscribeResource({ uri: wanted.uri }),
+    unsubscribe: (client, wanted) => client.unsubscribeResource({ uri: wanted.uri }),
+    level: (client, wanted) => client.setLoggingLevel(wanted.level),
+    listen,
     complete: (client, wanted) => client.complete({ ref: wanted.ref, argument: wanted.argument })
 };
 
@@ -19,6 +23,19 @@ async function hear(told, method) {
         await setTimeout(10);
     }
     return { told: true };
+}
+
+// Opens a stream, makes a call, and says what the stream brought first.
+async function listen(client, { tools, uris, name }) {
+    const heard = new Promise(resolve => {
+        client.setNotificationHandler('notifications/tools/list_changed', () => resolve('tools'));
+        client.setNotificationHandler('notifications/resources/updated', ({ params }) => resolve(params.uri));
+    });
+    const stream = await client.listen({ toolsListChanged: tools, resourceSubscriptions: uris });
+    await client.callTool({ name, arguments: {} });
+    const result = { honoured: stream.honoredFilter, heard: await heard };
+    await stream.close();
+    return result;
 }
 
 async function outcome(client, call, wanted, told) {

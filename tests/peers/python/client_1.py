@@ -26,6 +26,9 @@ def operations(session: ClientSession, told: Told) -> dict:
         "resources": lambda wanted, _: session.list_resources(),
         "templates": lambda wanted, _: session.list_resource_templates(),
         "read": lambda wanted, _: session.read_resource(AnyUrl(wanted["uri"])),
+        "subscribe": lambda wanted, _: session.subscribe_resource(AnyUrl(wanted["uri"])),
+        "unsubscribe": lambda wanted, _: session.unsubscribe_resource(AnyUrl(wanted["uri"])),
+        "level": lambda wanted, _: session.set_logging_level(wanted["level"]),
         "complete": lambda wanted, _: session.complete(reference(types, wanted["ref"]), wanted["argument"]),
     }
 

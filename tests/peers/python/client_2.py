@@ -7,8 +7,9 @@ The script is `{transport, url, headers, process, calls, parallel, mode, answers
 `prompt` with `name` and `arguments`, `read` with a `uri`, `complete` with a `ref` and an `argument`,
 or one of the lists `prompts`, `resources` and `templates`; one with `after` is made once that file
 exists. All are made at once where the script is `parallel`, else one after another. With the clients of the
-handshake, `told` waits for a notification of a `method`; with rmcp's, a tool that is to `cancel` is cancelled
-when it reports progress. `answers` says how the client answers
+handshake, `told` waits for a notification of a `method`, `subscribe` and `unsubscribe` take a `uri`, and `level` a
+`level`. With the stateless ones, `listen` asks for `tools` and `uris`, calls the tool `name` and tells what it `heard`
+first. With rmcp's, a tool that is to `cancel` is cancelled when it reports progress. `answers` says how the client answers
 questions: `elicitation` (the result), `sampling` (a text), `roots` (a list of URIs). It can answer
 only those that stand there.
 
@@ -37,8 +38,21 @@ def operations(client: Client) -> dict:
         "resources": lambda wanted, _: client.list_resources(),
         "templates": lambda wanted, _: client.list_resource_templates(),
         "read": lambda wanted, _: client.read_resource(wanted["uri"]),
+        "listen": lambda wanted, _: listen(client, wanted),
         "complete": lambda wanted, _: client.complete(reference(types, wanted["ref"]), wanted["argument"]),
     }
+
+
+async def listen(client: Client, wanted: dict) -> dict:
+    """Opens a stream, makes a call, and says what the stream brought first."""
+    async with client.listen(
+        tools_list_changed=wanted.get("tools", False), resource_subscriptions=wanted.get("uris", [])
+    ) as stream:
+        await client.call_tool(wanted["name"], {})
+        async with asyncio.timeout(20):
+            event = await anext(stream)
+    honoured = stream.honored.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"honoured": honoured, "heard": getattr(event, "uri", None) or "tools"}
 
 
 def server(script: dict, http: httpx2.AsyncClient):

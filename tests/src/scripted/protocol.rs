@@ -6,13 +6,16 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::tools::{self, TOOLS};
-use super::{Era, LAST_EVENT_ID, Seen, State, lock};
+use super::{Era, LAST_EVENT_ID, Seen, State, lock, outage, verbatim};
 
 const MODERN: &str = "2026-07-28";
 const NEWEST_LEGACY: &str = "2025-11-25";
 
 /// Answers one HTTP request; false when the connection is to be closed.
 pub(super) fn answer(method: &str, seen: &Seen, mut socket: &TcpStream, state: &State) -> io::Result<bool> {
+    if let Some(goes_on) = outage::answer(socket, state)? {
+        return Ok(goes_on);
+    }
     if state.take_refusal() {
         return status(socket, 503, &[], b"").map(|()| true);
     }
@@ -42,13 +45,16 @@ pub(super) fn answer(method: &str, seen: &Seen, mut socket: &TcpStream, state: &
             Some(_) => {}
         }
     }
+    if let Some(said) = verbatim::of(seen, state) {
+        return said.say(seen, socket);
+    }
     match seen.method() {
         "initialize" if state.era == Era::Legacy => initialize(socket, seen, state)?,
         "server/discover" if state.era == Era::Modern => result(
             socket,
             id,
             &json!({
-                "supportedVersions": [MODERN], "capabilities": {"tools": {}}, "resultType": "complete",
+                "supportedVersions": [MODERN], "capabilities": capabilities(state), "resultType": "complete",
                 "ttlMs": 0, "cacheScope": "public",
                 "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "scripted", "version": "1"}}
             }),
@@ -59,6 +65,11 @@ pub(super) fn answer(method: &str, seen: &Seen, mut socket: &TcpStream, state: &
             return tools::perform(seen, socket, state);
         }
         "ping" => result(socket, id, &json!({}))?,
+        "" if !id.is_null() => {
+            lock(&state.replies).push(seen.clone());
+            state.replied.notify_all();
+            status(socket, 202, &[], b"")?;
+        }
         method if method.starts_with("notifications/") => status(socket, 202, &[], b"")?,
         _ if state.era == Era::Modern => error(socket, 404, id, -32601, "method not found")?,
         _ => error(socket, 200, id, -32601, "method not found")?,
@@ -77,10 +88,24 @@ fn initialize(socket: &TcpStream, seen: &Seen, state: &State) -> io::Result<()> 
         session
     };
     let body = json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": {
-        "protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "scripted", "version": "1"}
+        "protocolVersion": version, "capabilities": capabilities(state),
+        "serverInfo": {"name": "scripted", "version": "1"}
     }});
     let headers = [("Content-Type", "application/json"), ("Mcp-Session-Id", session.as_str())];
     status(socket, 200, &headers, body.to_string().as_bytes())
+}
+
+/// What it offers: tools, and what it was told to say something to.
+fn capabilities(state: &State) -> Value {
+    let mut capabilities = json!({"tools": {}});
+    for method in lock(&state.verbatim).keys() {
+        match method.split('/').next() {
+            Some("completion") => capabilities["completions"] = json!({}),
+            Some(feature) => capabilities[feature] = json!({}),
+            None => {}
+        }
+    }
+    capabilities
 }
 
 fn tool_list(era: Era) -> Value {

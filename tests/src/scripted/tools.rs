@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::protocol::{error, result, status};
-use super::{Era, Seen, State};
+use super::{Era, Seen, State, asking};
 
 /// The tools' names, as listed.
-pub(super) const TOOLS: [&str; 21] = [
+pub(super) const TOOLS: [&str; 26] = [
     "echo",
     "strict",
     "mirrored",
@@ -31,6 +31,11 @@ pub(super) const TOOLS: [&str; 21] = [
     "unavailable",
     "resumed",
     "unresumed",
+    "verbatim",
+    "misdelivered",
+    "ask",
+    "ask_then_wait",
+    "ask_and_die",
 ];
 
 /// Executes a tool; false when the connection is to be closed.
@@ -95,6 +100,15 @@ pub(super) fn perform(seen: &Seen, mut socket: &TcpStream, state: &State) -> io:
         }
         // The same, but it knows nothing of it afterwards.
         "unresumed" => return events(socket, "id: unresumed\nretry: 10\ndata:\n\n"),
+        // Sends its response under another id, and then under its own.
+        "misdelivered" => {
+            open_stream(socket)?;
+            for id in [&arguments["id"], id] {
+                chunk(socket, &json!({"jsonrpc": "2.0", "id": id, "result": text(state.era, "misdelivered")}))?;
+            }
+            socket.write_all(b"0\r\n\r\n")?;
+        }
+        "ask" | "ask_then_wait" | "ask_and_die" => return asking::ask(seen, socket, state),
         // Behaves, once the test lets it.
         "wait" => {
             state.wait_for_gate();
@@ -121,7 +135,8 @@ pub(super) fn resume(after: &str, socket: &TcpStream) -> io::Result<bool> {
     events(socket, &format!("id: {step} {id} {token}\ndata: {message}\n\n"))
 }
 
-fn text(era: Era, text: &str) -> Value {
+/// A result that says this.
+pub(super) fn text(era: Era, text: &str) -> Value {
     let mut result = json!({"content": [{"type": "text", "text": text}]});
     if era == Era::Modern {
         result["resultType"] = "complete".into();
@@ -141,8 +156,13 @@ pub(super) fn open_stream(mut socket: &TcpStream) -> io::Result<()> {
 }
 
 /// Sends one event.
-pub(super) fn chunk(mut socket: &TcpStream, message: &Value) -> io::Result<()> {
-    let event = format!("event: message\ndata: {message}\n\n");
+pub(super) fn chunk(socket: &TcpStream, message: &Value) -> io::Result<()> {
+    raw_chunk(socket, &message.to_string())
+}
+
+/// Sends one event whose message is written like this.
+pub(super) fn raw_chunk(mut socket: &TcpStream, message: &str) -> io::Result<()> {
+    let event = format!("event: message\ndata: {}\n\n", message.replace('\n', "\ndata: "));
     socket.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
 }
 

@@ -152,7 +152,7 @@ impl Shared {
     }
 
     /// An attempt that is not repeated: the request is made again, not anew.
-    pub(super) async fn attempt_at_last(&self, call: &Call) -> Result<Attempted, Rejection> {
+    pub(super) async fn attempt_at_last(self: &Arc<Self>, call: &Call) -> Result<Attempted, Rejection> {
         match self.attempt(call).await {
             Ok(attempted) => {
                 self.answered();
@@ -163,7 +163,7 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Attempted, Failure> {
+    async fn attempt(self: &Arc<Self>, call: &Call) -> Result<Attempted, Failure> {
         let Call { request, callee, key, waiting, deadline, .. } = call;
         let link = match self.links.ready(key, call.abilities) {
             Some(link) => link,
@@ -171,7 +171,11 @@ impl Shared {
             None => {
                 let introduction = Introduction::of(request, call.abilities);
                 let link = waiting.for_it(None, Box::pin(self.links.of(key, &introduction, *deadline))).await?;
-                link.map_err(|error| Failure::Failed(before_call(error), None))?
+                let link = link.map_err(|error| Failure::Failed(before_call(error), None))?;
+                if let Some(session) = &request.session {
+                    Box::pin(self.watch(session, &link, *deadline)).await;
+                }
+                link
             }
         };
         if request.era() != link.era {
@@ -180,6 +184,9 @@ impl Shared {
                 Callee::Method(_) => return Err(Failure::Rejected(Rejection::UnknownMethod)),
                 Callee::Tool(_) | Callee::Prompt(_) | Callee::Resource(_) => {}
             }
+        }
+        if let Some(level) = self.untold_level(request, key, &link) {
+            Box::pin(self.tell_level(&link, level, *deadline)).await;
         }
         let id = self.links.next_id();
         let outgoing = Outgoing {
@@ -334,7 +341,7 @@ impl Call {
     /// Goes on for the request in which its client made it again.
     pub(super) fn take_up(&mut self, request: Box<McpRequest>) {
         self.waiting = Waiting::begin(&request);
-        self.deadline = request.deadline;
+        self.deadline = request.deadline.min(Instant::now() + self.patience);
         self.request = request;
     }
 }

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::links::{Links, SessionKey};
 use super::listing::Listing;
 use super::single_flight::SingleFlight;
+use crate::backends::beside::Beside;
 use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::answer::UpstreamKind;
 use crate::mcp::capabilities::Capabilities;
@@ -203,7 +204,7 @@ impl<L: Listing> Catalog<L> {
         deadline: Instant,
     ) -> Result<(L::List, Duration), TransportError> {
         let kind = self.listing.kind();
-        let mut entries = Vec::new();
+        let (mut entries, mut beside, mut listed) = (Vec::new(), None, 0);
         let mut ttl = DEFAULT_TTL;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
@@ -224,6 +225,8 @@ impl<L: Listing> Catalog<L> {
             };
             let page = Page::read(result, kind.member())
                 .ok_or_else(|| TransportError::Garbage(format!("the result of {} is malformed", kind.method())))?;
+            beside.get_or_insert_with(|| Beside::read(result, kind.member()));
+            listed += page.definitions.len();
             entries.extend(page.definitions.iter().filter_map(|definition| self.listing.entry(definition)));
             if let Some(ttl_ms) = page.ttl_ms {
                 ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
@@ -233,8 +236,9 @@ impl<L: Listing> Catalog<L> {
                 break;
             }
         }
+        let beside = beside.filter(|_| entries.len() == listed).unwrap_or_default();
         entries.truncate(MAX_ENTRIES);
-        Ok((self.listing.list(entries), ttl))
+        Ok((self.listing.list(entries, beside), ttl))
     }
 }
 

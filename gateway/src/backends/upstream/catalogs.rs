@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::catalog::Catalog;
@@ -143,17 +142,10 @@ impl Catalogs {
     }
 }
 
-/// The parameters of `subscriptions/listen` for changes of the lists.
-pub(super) fn listen_params() -> Value {
-    json!({"notifications": {
-        "toolsListChanged": true,
-        "promptsListChanged": true,
-        "resourcesListChanged": true,
-    }})
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::backends::settings::ToolSelection;
 

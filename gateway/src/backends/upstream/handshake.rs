@@ -52,6 +52,7 @@ pub(super) fn modern_link(connection: u64) -> Link {
         session: None,
         connection,
         offer: Arc::new(Offer::none(Era::Modern)),
+        level: Arc::default(),
     }
 }
 
@@ -176,6 +177,7 @@ pub(super) async fn initialize(
         session: None,
         connection,
         offer: Arc::new(Offer::none(Era::Legacy)),
+        level: Arc::default(),
     };
     let asked = ask(transport, &opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
@@ -188,7 +190,7 @@ pub(super) async fn initialize(
     let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
     let offer = Arc::new(Offer::read(Era::Legacy, result));
-    let link = Link { era: Era::Legacy, version, session: asked.session, connection, offer };
+    let link = Link { era: Era::Legacy, version, session: asked.session, connection, offer, level: Arc::default() };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     transport.notify(initialized, link.headers()).await?;
     Ok(link)

@@ -39,6 +39,11 @@ impl Introduction {
         Self { abilities, session: request.session.clone() }
     }
 
+    /// For the client of a session that can be asked what `abilities` say.
+    pub(super) const fn of_session(session: Arc<Session>, abilities: Capabilities) -> Self {
+        Self { abilities, session: Some(session) }
+    }
+
     /// What can be asked.
     pub(super) const fn abilities(&self) -> Capabilities {
         self.abilities

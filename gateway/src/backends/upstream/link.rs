@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 
 use crate::backends::offer::Offer;
+use crate::mcp::log_level::Threshold;
 use crate::mcp::mirror;
 use crate::mcp::version::Era;
 
 /// An agreement with an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     /// Whether requests carry what they need, or rely on a handshake.
     pub(super) era: Era,
@@ -21,6 +22,8 @@ pub(super) struct Link {
     pub(super) connection: u64,
     /// What the server said of itself.
     pub(super) offer: Arc<Offer>,
+    /// The log level that it was told last.
+    pub(super) level: Arc<Threshold>,
 }
 
 // === impl Link ===

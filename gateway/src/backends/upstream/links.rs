@@ -161,7 +161,24 @@ impl Links {
         introduction: &Introduction,
         deadline: Instant,
     ) -> Result<Arc<Link>, TransportError> {
-        self.own(deadline).await?;
+        let own = self.own(deadline).await?;
+        match self.opened(key, introduction, deadline).await {
+            // A server that became one of the other era knows no handshake.
+            Err(TransportError::Status(400..=405)) if self.era_changed(&own, deadline).await => {
+                self.own(deadline).await?;
+                self.opened(key, introduction, deadline).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The agreement of this key; a session is opened if there is none.
+    async fn opened(
+        &self,
+        key: &SessionKey,
+        introduction: &Introduction,
+        deadline: Instant,
+    ) -> Result<Arc<Link>, TransportError> {
         if let Some(link) = self.ready(key, introduction.abilities()) {
             return Ok(link);
         }
@@ -202,6 +219,11 @@ impl Links {
         }
     }
 
+    /// The agreement that is kept for these, if there is one.
+    pub(super) fn kept(&self, key: &SessionKey) -> Option<Arc<Link>> {
+        Some(Arc::clone(&self.sessions.get(key)?.link))
+    }
+
     /// Forgets an agreement that the server no longer honours. Another that
     /// has taken its place meanwhile stays.
     pub(super) fn forget(&self, key: &SessionKey, link: &Arc<Link>) {
@@ -236,7 +258,9 @@ impl Links {
     /// Ends the sessions that no call used for a while.
     pub(super) async fn sweep(&self) {
         let oldest = self.now().saturating_sub(IDLE_TIMEOUT.as_secs());
-        let is_idle = |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest;
+        // A session that somebody listens to is used.
+        let is_idle =
+            |kept: &Kept| kept.last_used.load(Ordering::Relaxed) < oldest && Arc::strong_count(&kept.link) == 1;
         let idle: Vec<_> = self.sessions.iter().filter(|(_, kept)| is_idle(kept)).collect();
         let mut ended = Vec::new();
         for (key, kept) in idle {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::backends::beside::Beside;
 use crate::backends::item::{Item, ItemList, ItemNaming};
 use crate::backends::tool::{Tool, ToolList, ToolNaming};
 use crate::mcp::request::ItemKind;
@@ -21,8 +22,8 @@ pub(super) trait Listing: Send + Sync {
     /// The entry of a definition; `None` where it is not to be shown.
     fn entry(&self, definition: &RawValue) -> Option<Self::Entry>;
 
-    /// The list of the entries.
-    fn list(&self, entries: Vec<Self::Entry>) -> Self::List;
+    /// The list of the entries, and of what stands beside them.
+    fn list(&self, entries: Vec<Self::Entry>, beside: Beside) -> Self::List;
 }
 
 impl Listing for Arc<ToolNaming> {
@@ -37,8 +38,10 @@ impl Listing for Arc<ToolNaming> {
         self.tool(definition)
     }
 
-    fn list(&self, entries: Vec<Tool>) -> ToolList {
-        ToolList::new(entries)
+    fn list(&self, entries: Vec<Tool>, beside: Beside) -> ToolList {
+        let mut list = ToolList::new(entries);
+        list.beside = beside;
+        list
     }
 }
 
@@ -54,7 +57,9 @@ impl Listing for ItemNaming {
         self.item(definition)
     }
 
-    fn list(&self, entries: Vec<Item>) -> ItemList {
-        ItemList::new(entries)
+    fn list(&self, entries: Vec<Item>, beside: Beside) -> ItemList {
+        let mut list = ItemList::new(entries);
+        list.beside = beside;
+        list
     }
 }

@@ -2,24 +2,29 @@
 //! asks on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asking::{Asking, refusal};
 use super::calling::Call;
 use super::sent::Sent;
-use super::{Shared, asked, handshake, parking, rounds, translate};
+use super::{Shared, asked, handshake, logging, parking, rounds, translate};
 use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
 use crate::mcp::request::Operation;
 use crate::mcp::splice::Span;
+use crate::mcp::update::{self, Update};
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
+
+/// A stream on which nothing came for so long will take its time.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A call whose answer comes as several messages.
 pub(super) struct Relay {
@@ -63,9 +68,20 @@ impl Relay {
     }
 
     /// Waits for the first message: where that is the response, it is the
-    /// whole answer.
+    /// whole answer. A client that can come again for the rest of a stream is
+    /// given one where the server says nothing for a while.
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
-        match self.next(deadline).await? {
+        let request = &self.call.request;
+        let can_resume = request.takes_stream && request.session.as_ref().is_some_and(|session| session.is_primed());
+        let first = if can_resume {
+            match timeout(QUIET, self.next(deadline)).await {
+                Ok(first) => first?,
+                Err(_) => return Ok(Answer::Stream(self.messages())),
+            }
+        } else {
+            self.next(deadline).await?
+        };
+        match first {
             Event::Notice(first) => Ok(Answer::Stream(self.stream(first))),
             Event::Response(message) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
                 Ok(Answer::Stream(rounds::stream(self.shared, self.call, message)))
@@ -171,7 +187,9 @@ impl Relay {
     fn sort(&mut self, message: UpstreamMessage) -> Result<Option<Event>, Rejection> {
         match &message.kind {
             UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => Ok(Some(Event::Response(message))),
-            UpstreamKind::Notification { method, progress_token } if self.passes(&message, method, *progress_token) => {
+            UpstreamKind::Notification { method, params, progress_token }
+                if self.passes(&message, method, *params, *progress_token) =>
+            {
                 self.shared.heard(&self.call, &self.sent, &message).map(|notice| notice.map(Event::Notice))
             }
             UpstreamKind::Notification { .. } => Ok(None),
@@ -226,7 +244,13 @@ impl Relay {
     }
 
     /// Whether a notification is the client's business.
-    fn passes(&self, message: &UpstreamMessage, method: &str, progress_token: Option<Span>) -> bool {
+    fn passes(
+        &self,
+        message: &UpstreamMessage,
+        method: &str,
+        params: Option<Span>,
+        progress_token: Option<Span>,
+    ) -> bool {
         let request = &self.call.request;
         match method {
             // Only of the token that the client gave.
@@ -234,8 +258,13 @@ impl Relay {
                 request.params.meta.progress_token.is_some()
                     && progress_token.is_some_and(|token| message.text(token).parse() == Ok(self.sent.id))
             }
-            // A stateless client asks for them with each request.
-            "notifications/message" => request.era() == Era::Legacy || request.params.meta.names_log_level,
+            "notifications/message" => logging::is_heard(request, message, params),
+            update::METHOD => {
+                let update = params.and_then(|params| Update::read(message, params));
+                let session = request.session.as_ref().map(|session| session.key);
+                update.iter().for_each(|update| self.shared.updated(session, update));
+                false
+            }
             // About requests of the server.
             "notifications/cancelled" => false,
             // Known by an id that stays the same within a session alone.

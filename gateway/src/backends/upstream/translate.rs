@@ -160,7 +160,9 @@ fn bridged_meta(request: &McpRequest, abilities: Capabilities, link: &Link, keep
     } else {
         abilities.to_value().to_string().into()
     };
-    [before, BRIDGED_META, &abilities, BRIDGED_INFO, client_info, behind].concat()
+    let level = request.log_level().map(|level| format!(r#","{}":"{}""#, meta::LOG_LEVEL, level.as_str()));
+    let level = level.as_deref().unwrap_or_default();
+    [before, BRIDGED_META, &abilities, BRIDGED_INFO, client_info, level, behind].concat()
 }
 
 /// The headers that go with it.

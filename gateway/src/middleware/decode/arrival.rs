@@ -112,6 +112,25 @@ impl Arrival {
         }
     }
 
+    /// The same for one of several messages: what is written down of it is its
+    /// own.
+    pub(super) fn of_one(&self) -> Self {
+        let wire = match &self.wire {
+            Wire::Http => Wire::Http,
+            Wire::Connection(session) => Wire::Connection(session.clone()),
+        };
+        Self {
+            headers: self.headers.clone(),
+            server: self.server.clone(),
+            accepts: self.accepts,
+            principal: Arc::clone(&self.principal),
+            record: Arc::new(self.record.of_one()),
+            deadline: self.deadline,
+            timeout: self.timeout,
+            wire,
+        }
+    }
+
     /// A request that comes without a message.
     pub(super) fn into_request(self, operation: Operation) -> McpRequest {
         // Set once a request; the first word stays.

@@ -3,7 +3,7 @@
 //! the stack, and whatever answers it goes back over the connection.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use tower_service::Service;
 
 use super::arrival::Arrival;
 use super::message::{Decoded, Refused};
-use super::{DecodeLayer, Decoder, carry};
+use super::{DecodeLayer, Decoder, batch, carry};
 use crate::backends::answer::Answer;
 use crate::mcp::request::{McpRequest, Operation};
 use crate::mcp::session::{Bearer, Session};
+use crate::mcp::version::{Era, Version};
 use crate::middleware::respond;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
@@ -53,6 +54,10 @@ pub struct Connection {
     /// What runs: a number of ours, the id of its request as JSON.
     requests: Mutex<Vec<(u64, String, AbortHandle)>>,
     next: AtomicU64,
+    /// Whether no more requests are taken.
+    is_finishing: AtomicBool,
+    /// Told whenever a request has ended.
+    ended: Notify,
     /// To the client.
     out: mpsc::Sender<Bytes>,
 }
@@ -95,13 +100,38 @@ impl Connection {
             places: Arc::new(Semaphore::new(MAX_RUNNING)),
             requests: Mutex::default(),
             next: AtomicU64::new(0),
+            is_finishing: AtomicBool::new(false),
+            ended: Notify::new(),
             out,
         })
     }
 
-    /// Takes in one message of the client. Nothing in it waits for what another
-    /// message of the client may bring.
-    pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
+    /// Takes in what the client sends: one message, or several of a client that
+    /// may send them so.
+    pub async fn take<S>(self: &Arc<Self>, messages: &Messages<S>, sent: Bytes)
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let version = self.session.load().as_ref().map(|session| session.version);
+        if version != Some(Version::V2025_03_26) || !batch::is_batch(&sent) {
+            return self.take_one(messages, sent).await;
+        }
+        match batch::split(&sent) {
+            Ok(several) => {
+                for message in several {
+                    match batch::refusal(&message) {
+                        Some(refused) => self.refuse(refused).await,
+                        None => self.take_one(messages, message).await,
+                    }
+                }
+            }
+            Err(rejection) => self.refuse(Refused { rejection, id: None, era: Era::Legacy }).await,
+        }
+    }
+
+    /// Nothing in it waits for what another message of the client may bring.
+    async fn take_one<S>(self: &Arc<Self>, messages: &Messages<S>, message: Bytes)
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
         S::Future: Send,
@@ -121,6 +151,9 @@ impl Connection {
             _ => {}
         }
         let id = request.id.map(|id| request.text(id).to_owned());
+        if self.is_finishing.load(Ordering::Acquire) {
+            return self.refuse(Refused { rejection: Rejection::Draining, id, era: request.era() }).await;
+        }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
         };
@@ -131,6 +164,7 @@ impl Connection {
         let task = tokio::spawn(async move {
             connection.serve(messages, request).await;
             connection.requests().retain(|(running, ..)| *running != number);
+            connection.ended.notify_waiters();
             drop(place);
         });
         requests.push((number, id.unwrap_or_default(), task.abort_handle()));
@@ -157,6 +191,19 @@ impl Connection {
                 // What comes meanwhile waits.
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+
+    /// Takes no more requests, and returns once those that run have ended. What
+    /// they wait for, the client's answers, is taken.
+    pub async fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Release);
+        loop {
+            let ended = self.ended.notified();
+            if self.requests().is_empty() {
+                return;
+            }
+            ended.await;
         }
     }
 
@@ -200,7 +247,14 @@ impl Connection {
                     self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &to.id, to.era))).await;
                 }
             }
-            Ok((Answer::Accepted | Answer::Standing(_), ..)) => {}
+            Ok((Answer::Standing(mut standing), ..)) => {
+                // It stands for as long as the client likes.
+                drop(room);
+                while let Some((_, message)) = standing.messages.next().await {
+                    self.say(message).await;
+                }
+            }
+            Ok((Answer::Accepted, ..)) => {}
             Err(refused) => self.refuse(refused).await,
         }
     }
@@ -238,6 +292,7 @@ impl Connection {
         let mut requests = self.requests();
         if let Some(index) = requests.iter().rposition(|(_, running, _)| running == id) {
             requests.swap_remove(index).2.abort();
+            self.ended.notify_waiters();
         }
     }
 

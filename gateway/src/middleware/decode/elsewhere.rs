@@ -126,12 +126,39 @@ impl Decoder {
     }
 }
 
-/// The refusal of a request that may have been carried out; `None` for a
-/// message that is no request.
+/// The refusal of a message that may have been carried out; `None` for one that
+/// asks for nothing: it may be taken twice. A batch that is lost has no one id.
 fn lost(message: &Bytes) -> Option<Refused> {
-    let envelope = Envelope::scan(message).ok()?;
+    let rejection = Rejection::ReplicaLost;
+    if message.is_empty() {
+        return None;
+    }
+    let Ok(envelope) = Envelope::scan(message) else {
+        return Some(Refused { rejection, id: None, era: Era::Legacy });
+    };
     envelope.method()?;
     let id = std::str::from_utf8(&message[envelope.id?.range()]).ok()?.to_owned();
     let era = if envelope.params.meta.names_version { Era::Modern } else { Era::Legacy };
-    Some(Refused { rejection: Rejection::ReplicaLost, id: Some(id), era })
+    Some(Refused { rejection, id: Some(id), era })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_asks_for_nothing_may_be_taken_twice() {
+        let id = |message: &str| lost(&Bytes::copy_from_slice(message.as_bytes())).map(|refused| refused.id);
+        for nothing in [
+            "",
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        ] {
+            assert_eq!(id(nothing), None, "{nothing}");
+        }
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call"}"#), Some(Some("\"a\"".to_owned())));
+        for unclear in [r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call"}]"#, "{", r#"{"id":1}"#] {
+            assert_eq!(id(unclear), Some(None), "{unclear}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ use super::arrival::Arrival;
 use super::connection::{Connection, Messages};
 use crate::backends::answer::Answer;
 use crate::body::Body;
+use crate::mcp::places::{Caller, Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::mcp::sse;
 use crate::middleware::encode::{Events, event_stream};
@@ -31,15 +32,17 @@ use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
 
 /// Streams of this kind at a time.
 const MAX_OPEN: usize = 4_096;
+/// The same of one caller.
+const MAX_OF_CALLER: usize = 64;
 /// Messages that wait for a client that does not read.
 const MAX_WAITING: usize = 256;
 /// How long one stays open.
 const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The streams that are open, whatever configuration they began under.
-#[derive(Default)]
 pub struct EventSources {
     open: Mutex<HashMap<u128, Weak<Connection>>>,
+    places: Arc<Places>,
 }
 
 /// One open stream; dropping it ends what runs for its client.
@@ -52,6 +55,13 @@ where
     sources: Arc<EventSources>,
     connection: Arc<Connection>,
     messages: Messages<S>,
+    _place: Place,
+}
+
+impl Default for EventSources {
+    fn default() -> Self {
+        Self { open: Mutex::default(), places: Arc::new(Places::new(MAX_OPEN, MAX_OF_CALLER)) }
+    }
 }
 
 // === impl EventSources ===
@@ -74,14 +84,10 @@ impl EventSources {
         let (out, mut said) = mpsc::channel::<Bytes>(MAX_WAITING);
         let client_ip = arrival.record.client_ip.get().copied();
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
+        let caller = Caller::new(arrival.principal.shared_name(), client_ip);
+        let place = self.places.take(caller).ok_or(Rejection::Overloaded)?;
         let id = uuid::Uuid::new_v4().as_u128();
-        {
-            let mut open = self.table();
-            if open.len() >= MAX_OPEN {
-                return Err(Rejection::Overloaded);
-            }
-            open.insert(id, Arc::downgrade(&connection));
-        }
+        self.table().insert(id, Arc::downgrade(&connection));
         let home = keys.home().map(|home| home.as_bytes()).unwrap_or_default();
         let payload = [&id.to_be_bytes(), home].concat();
         let token = keys.seal(binding(arrival), UnixSeconds::now() + MAX_LIFE, &payload);
@@ -90,7 +96,7 @@ impl EventSources {
             let (connection, messages) = (Arc::clone(&connection), messages.clone());
             tokio::spawn(async move { connection.listen(|| messages.clone()).await }).abort_handle()
         };
-        let stream = Open { id, sources: Arc::clone(self), connection, messages };
+        let stream = Open { id, sources: Arc::clone(self), connection, messages, _place: place };
         let end = Instant::now() + arrival.record.life(MAX_LIFE);
         let rest = poll_fn(move |cx| {
             let _ = &stream;

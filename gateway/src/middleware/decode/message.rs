@@ -74,7 +74,13 @@ impl Decoder {
         };
         let (version, session) = match era {
             Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
-            Era::Modern => (stateless::check(&envelope, arrival.mirrors())?, None),
+            Era::Modern => {
+                let version = stateless::check(&envelope, arrival.mirrors())?;
+                if envelope.params.meta.log_level_malformed {
+                    return Err(Rejection::invalid_params("the logLevel of `_meta` is no level"));
+                }
+                (version, None)
+            }
             Era::Legacy => self.legacy(&arrival, method, version)?,
         };
         let operation = self.operation(method, &envelope, era, &arrival, body);
@@ -141,7 +147,7 @@ impl Decoder {
 
     /// The revision and session of a client with a handshake. Calls without a
     /// session are served for themselves.
-    fn legacy(
+    pub(super) fn legacy(
         &self,
         arrival: &Arrival,
         method: &str,
@@ -185,12 +191,9 @@ impl Decoder {
             ("server/discover", Era::Modern) => Ok(Operation::Discover),
             ("tools/call", _) => Ok(Operation::CallTool { tool: self.called(envelope, server)? }),
             ("prompts/get", _) => Ok(Operation::GetPrompt { prompt: self.called(envelope, server)? }),
-            ("resources/read", _) => {
-                check_meta(envelope)?;
-                let uri = envelope.params.uri();
-                let uri = uri.ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
-                Ok(Operation::ReadResource(resource(&uri.text, server)))
-            }
+            ("resources/read", _) => Ok(Operation::ReadResource(named_resource(envelope, server)?)),
+            ("resources/subscribe", Era::Legacy) => Ok(Operation::Subscribe(named_resource(envelope, server)?)),
+            ("resources/unsubscribe", Era::Legacy) => Ok(Operation::Unsubscribe(named_resource(envelope, server)?)),
             ("completion/complete", _) => {
                 check_meta(envelope)?;
                 let reference = envelope.params.reference();
@@ -227,6 +230,13 @@ impl Decoder {
     }
 }
 
+/// The resource that a request is about.
+fn named_resource(envelope: &Envelope<'_>, server: Option<&str>) -> Result<ResourceUri, Rejection> {
+    check_meta(envelope)?;
+    let uri = envelope.params.uri().ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
+    Ok(resource(&uri.text, server))
+}
+
 /// The resource of a URI as clients of this path write it.
 fn resource(text: &Arc<str>, server: Option<&str>) -> ResourceUri {
     server.map_or_else(|| uri::of_all(text), |server| uri::of_one(server, text))
@@ -243,6 +253,6 @@ pub(super) fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-pub(super) fn text(body: &Bytes, span: Span) -> &str {
+pub(super) fn text(body: &[u8], span: Span) -> &str {
     std::str::from_utf8(&body[span.range()]).unwrap_or("null")
 }

@@ -2,9 +2,10 @@
 //! messages go both ways (RFC 6455, subprotocol `mcp`).
 //!
 //! Who calls was found out before, by the headers of the upgrade, and holds
-//! for the whole connection, an hour at most. It ends when another
-//! configuration is in force, so that no call passes by yesterday's policies,
-//! and when the process drains; clients connect again.
+//! for the whole connection, an hour at most. When another configuration is in
+//! force, or the process drains, no more calls are taken, so that none passes by
+//! yesterday's policies, and it ends once those that run have ended; clients
+//! connect again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use http::header::{HeaderMap, HeaderName, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
@@ -24,16 +25,21 @@ use super::arrival::Arrival;
 use super::connection::{Connection, Messages};
 use crate::backends::answer::Answer;
 use crate::body::Body;
+use crate::mcp::places::{Caller, Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
 use crate::websocket::{self, Heard, Side, handshake};
 
 /// Connections of this kind at a time.
 const MAX_OPEN: usize = 4_096;
+/// The same of one caller.
+const MAX_OF_CALLER: usize = 64;
 /// Messages that wait for a client that does not read.
 const MAX_WAITING: usize = 256;
 /// How long one stays open.
 const MAX_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How long calls may go on after their configuration.
+const FINISH: Duration = Duration::from_secs(60);
 /// How long the goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Close codes (RFC 6455 §7.4.1, and the registry it founded).
@@ -45,14 +51,14 @@ const SERVICE_RESTART: u16 = 1012;
 /// The WebSocket front.
 #[derive(Debug)]
 pub(super) struct WebSockets {
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 // === impl WebSockets ===
 
 impl WebSockets {
     pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_OPEN)) }
+        Self { places: Arc::new(Places::new(MAX_OPEN, MAX_OF_CALLER)) }
     }
 
     /// Answers the request for an upgrade; the connection goes on by itself.
@@ -71,9 +77,10 @@ impl WebSockets {
         let (Some(key), Some(upgrade)) = (key, upgrade) else {
             return Err(Rejection::InvalidRequest { detail: "this path speaks WebSocket (RFC 6455) over HTTP/1.1" });
         };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Rejection::Overloaded)?;
-        let (out, said) = mpsc::channel(MAX_WAITING);
         let client_ip = arrival.record.client_ip.get().copied();
+        let caller = Caller::new(arrival.principal.shared_name(), client_ip);
+        let place = self.places.take(caller).ok_or(Rejection::Overloaded)?;
+        let (out, said) = mpsc::channel(MAX_WAITING);
         let life = arrival.record.life(MAX_LIFE);
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
         let mut response = Response::new(Body::empty());
@@ -106,12 +113,17 @@ async fn serve<S>(
     messages: Messages<S>,
     max_message_bytes: usize,
     life: Duration,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 ) where
     S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     let superseded = messages.superseded();
+    let finished = async {
+        superseded.await;
+        // What takes longer is cut off.
+        let _ = timeout(FINISH, connection.finish()).await;
+    };
     let (mut reader, mut writer) = websocket::open(socket, Side::Server, max_message_bytes).await;
     let end = Instant::now() + life;
     let reading = async {
@@ -136,7 +148,7 @@ async fn serve<S>(
         code = reading => code,
         () = writing => NORMAL,
         () = connection.listen(|| messages.clone()) => NORMAL,
-        () = superseded => SERVICE_RESTART,
+        () = finished => SERVICE_RESTART,
         () = sleep_until(end) => SERVICE_RESTART,
     };
     connection.end(&messages).await;

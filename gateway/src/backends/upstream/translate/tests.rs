@@ -12,6 +12,7 @@ fn link(era: Era) -> Link {
         session: None,
         connection: 0,
         offer: Arc::new(Offer::none(era)),
+        level: Arc::default(),
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_request_without_an_id_is_none() {
 
 #[tokio::test]
 async fn unknown_methods_are_refused_with_200() {
-    for method in ["server/discover", "resources/subscribe", "TOOLS/CALL", ""] {
+    for method in ["server/discover", "subscriptions/listen", "tasks/update", "TOOLS/CALL", ""] {
         let answered = Front::new().post(&[], &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#)).await;
         assert_eq!((answered.status, answered.code(), &answered.json()["id"]), (200, -32601, &Value::from(1)));
     }

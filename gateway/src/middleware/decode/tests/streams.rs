@@ -26,7 +26,9 @@ fn front(upstream: &'static str) -> Front {
         _ => |request| match request.operation {
             Operation::OpenStream { .. } => Ok(Answer::Standing(Box::new(Standing {
                 messages: Box::pin(stream::iter([(3, "x".into())])),
-                pen: StreamId { outbox: 1, number: 0 }.pen(&KeyRing::new().unwrap(), request.session.as_ref().unwrap()),
+                pen: Some(
+                    StreamId { outbox: 1, number: 0 }.pen(&KeyRing::new().unwrap(), request.session.as_ref().unwrap()),
+                ),
                 primed: None,
             }))),
             _ => {

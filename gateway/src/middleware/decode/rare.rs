@@ -1,5 +1,5 @@
-//! The methods that few clients use: those of tasks, and of extensions that
-//! only an upstream knows.
+//! The methods that few requests have: those of tasks, what a client wants to
+//! hear of its own accord, and extensions that only an upstream knows.
 
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use super::message::{check_meta, text};
 use crate::backends::tool::full_name;
 use crate::mcp::capabilities::declares;
 use crate::mcp::envelope::Envelope;
+use crate::mcp::log_level::LogLevel;
 use crate::mcp::request::Operation;
+use crate::mcp::subscription_filter::SubscriptionFilter;
 use crate::mcp::task::{EXTENSION, Task, TaskVerb};
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -56,6 +58,11 @@ impl Decoder {
         if (method, era) == ("tasks/list", Era::Legacy) {
             return Ok(Operation::ListTasks);
         }
+        match (method, era) {
+            ("logging/setLevel", Era::Legacy) => return level(envelope),
+            ("subscriptions/listen", Era::Modern) => return listen(envelope, body),
+            _ => {}
+        }
         let is_own = OWN.iter().any(|own| method.get(..own.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(own)));
         let is_name =
             (1..=MAX_METHOD_BYTES).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_graphic());
@@ -88,4 +95,21 @@ impl Decoder {
         let task = Task::open(keys, arrival.server.as_deref(), arrival.principal.name(), &id.text);
         Ok(Operation::Task { verb, task: Arc::new(task.ok_or(Rejection::UnknownTask)?) })
     }
+}
+
+fn level(envelope: &Envelope<'_>) -> Result<Operation, Rejection> {
+    check_meta(envelope)?;
+    let level = envelope.params.level().and_then(|level| LogLevel::parse(&level.text));
+    level.map(Operation::SetLevel).ok_or_else(|| {
+        let levels = LogLevel::ALL.map(LogLevel::as_str).join(", ");
+        Rejection::invalid_params(format!("`level` must be one of {levels}"))
+    })
+}
+
+fn listen(envelope: &Envelope<'_>, body: &Bytes) -> Result<Operation, Rejection> {
+    check_meta(envelope)?;
+    let filter = envelope.params.notifications();
+    let filter = filter.ok_or_else(|| Rejection::invalid_params("`notifications` must be an object"))?;
+    let filter = SubscriptionFilter::read(text(body, filter)).map_err(Rejection::invalid_params)?;
+    Ok(Operation::Listen(Box::new(filter)))
 }

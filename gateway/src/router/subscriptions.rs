@@ -1,0 +1,100 @@
+//! Subscriptions of clients with a session, and how any client hears of a
+//! resource by the name it knows.
+
+use std::sync::{Arc, Weak};
+
+use super::{Router, items};
+use crate::backends::answer::Answer;
+use crate::backends::{Hear, uri};
+use crate::mcp::request::{McpRequest, ResourceUri, Wanted};
+use crate::mcp::subscriptions::{Lease, Subscriptions};
+use crate::metrics::CallStatus;
+use crate::rejection::Rejection;
+
+/// Subscribes the session of a request to a resource.
+///
+/// # Errors
+///
+/// If it has no session or too many subscriptions, or the upstream refuses.
+pub(super) async fn subscribe(router: &Router, request: &McpRequest, uri: &ResourceUri) -> Result<Answer, Rejection> {
+    let session = request.session.as_ref();
+    let session = session.ok_or(Rejection::InvalidRequest { detail: "a subscription needs a session" })?;
+    renew(router, request, session.subscriptions(), uri).await?;
+    request.record.set_status(CallStatus::Success);
+    Ok(Answer::result(request.id_text(), "{}"))
+}
+
+/// Ends a subscription; one that there is not has ended already.
+pub(super) fn unsubscribe(request: &McpRequest, uri: &ResourceUri) -> Answer {
+    if let Some(session) = &request.session {
+        session.subscriptions().release(known_as(request, uri));
+    }
+    Answer::result(request.id_text(), "{}")
+}
+
+/// Makes again what a session subscribed to under an earlier configuration, as
+/// far as its client may still have it.
+pub(super) async fn renew_all(router: &Router, request: &McpRequest) {
+    let Some(session) = &request.session else { return };
+    let subscriptions = session.subscriptions();
+    for known in subscriptions.made_before(router.backends.since()) {
+        let uri = request.server.as_deref().map_or_else(|| uri::of_all(&known), |server| uri::of_one(server, &known));
+        if !request.filter.shows(Wanted::Resource(&uri)) || renew(router, request, subscriptions, &uri).await.is_err() {
+            subscriptions.release(&known);
+        }
+    }
+}
+
+async fn renew(
+    router: &Router,
+    request: &McpRequest,
+    subscriptions: &Arc<Subscriptions>,
+    uri: &ResourceUri,
+) -> Result<(), Rejection> {
+    let known = known_as(request, uri);
+    if !subscriptions.has_room_for(known) {
+        return Err(Rejection::Overloaded);
+    }
+    let lease = lease(router, request, subscriptions, uri, None).await?;
+    subscriptions.hold(known.into(), router.backends.since(), lease).map_err(|_| Rejection::Overloaded)
+}
+
+/// Subscribes to a resource at its upstream. What is heard of it waits in
+/// `subscriptions`, as the client of the request knows it, for the stream of
+/// the id (JSON) that a stateless client listens with.
+///
+/// # Errors
+///
+/// If there is no such resource, or the upstream refuses.
+pub(super) async fn lease(
+    router: &Router,
+    request: &McpRequest,
+    subscriptions: &Arc<Subscriptions>,
+    uri: &ResourceUri,
+    stream: Option<&str>,
+) -> Result<Lease, Rejection> {
+    let (backend, own) = items::resource(&router.backends, request, uri).await?;
+    let hear = hear(request, backend.name(), subscriptions, stream);
+    backend.subscribe(request, own, hear).await
+}
+
+/// Who hears keeps no one else alive: the subscription is held by what it tells.
+fn hear(request: &McpRequest, upstream: &Arc<str>, told: &Arc<Subscriptions>, stream: Option<&str>) -> Hear {
+    let (upstream, told) = (Arc::clone(upstream), Arc::downgrade(told));
+    let (filter, knows_one) = (request.filter.clone(), request.server.is_some());
+    let stream: Option<Box<str>> = stream.map(Box::from);
+    Arc::new(move |update| {
+        let Some(told) = Weak::upgrade(&told) else { return };
+        // It may be a part of what was subscribed to, with a name of its own.
+        let uri = uri::of_one(&upstream, &update.uri.as_str().into());
+        if filter.shows(Wanted::Resource(&uri)) {
+            let known = if knows_one { &uri.own } else { &uri.public };
+            told.updated(Arc::clone(known), update.retold(known, stream.as_deref()));
+        }
+    })
+}
+
+/// The URI by which the client of a request knows a resource.
+fn known_as<'a>(request: &McpRequest, uri: &'a ResourceUri) -> &'a str {
+    if request.server.is_some() { &uri.own } else { &uri.public }
+}
