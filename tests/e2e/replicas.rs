@@ -13,7 +13,7 @@ use portcullis_tests::patience::wait_until;
 use portcullis_tests::scripted::Scripted;
 use portcullis_tests::{Value, json};
 
-use crate::questions::{asking, pinned, retry};
+use crate::questions::{asking, pinned, retry, started};
 
 const SESSION_ID: &str = "Mcp-Session-Id";
 const TOOLS: &str = "notifications/tools/list_changed";
@@ -68,8 +68,13 @@ impl Pair {
 
     /// A client with a session of the first, that asks the second.
     fn away(&self) -> Client {
-        let (hello, _) = self.gateways[0].client().initialize("2025-11-25");
-        let client = self.gateways[1].client().with("MCP-Protocol-Version", "2025-11-25");
+        self.away_at("2025-11-25")
+    }
+
+    /// The same at an earlier revision.
+    fn away_at(&self, revision: &str) -> Client {
+        let (hello, _) = self.gateways[0].client().initialize(revision);
+        let client = self.gateways[1].client().with("MCP-Protocol-Version", revision);
         client.with(SESSION_ID, hello.header(SESSION_ID))
     }
 }
@@ -189,6 +194,30 @@ fn what_a_connection_lost_is_taken_up_through_the_other() {
     }
     assert_eq!(last["result"]["content"][0]["text"], "done", "{last}");
     assert_eq!(upstream.executed("progress").len(), 1);
+}
+
+#[test]
+fn a_session_hears_through_the_other_of_what_it_subscribed_to() {
+    let server = started("legacy");
+    let pair = Pair::over(&[("old", server.url())]);
+    let client = pair.away();
+    let mut stream = client.open_stream(None);
+    let subscribed = client.request("resources/subscribe", &json!({"uri": "old+test://watched-resource"}));
+    assert_eq!(subscribed.json()["result"], json!({}), "{}", subscribed.text());
+    client.text_of("old__test_trigger_resource_change", &json!({}));
+    while method(&mut stream) != "notifications/resources/updated" {}
+}
+
+#[test]
+fn a_batch_is_passed_on_whole() {
+    let upstream = Scripted::legacy();
+    let pair = Pair::over(&[("up", upstream.url())]);
+    let call = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "up__echo", "arguments": {"at": id}}});
+    let client = pair.away_at("2025-03-26").with("Accept", "application/json");
+    let answers = client.post(json!([call(1), call(2)]).to_string()).json();
+    let mut ids: Vec<u64> = answers.as_array().unwrap().iter().filter_map(|answer| answer["id"].as_u64()).collect();
+    ids.sort_unstable();
+    assert_eq!((ids, pair.forwarded("answered")), (vec![1, 2], 1.0), "{answers}");
 }
 
 #[test]

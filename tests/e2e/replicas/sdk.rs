@@ -5,15 +5,7 @@ use portcullis_tests::sdk::Sdk;
 use portcullis_tests::upstream;
 
 use super::*;
-
-fn answers() -> Value {
-    json!({
-        "elicitation": {"action": "accept", "content": {"username": "ada", "user_name": "ada", "name": "ada",
-            "email": "ada@example.com"}},
-        "sampling": "the answer is 42",
-        "roots": ["file:///srv/ada"],
-    })
-}
+use crate::questions::answers;
 
 fn pair() -> Pair {
     let upstreams = [
