@@ -10,6 +10,7 @@ mod generation;
 mod live;
 mod models;
 mod process;
+mod replication;
 mod stdio;
 
 use std::io::Write as _;

@@ -19,6 +19,7 @@ use crate::backends::settings::{ModelSettings, UpstreamSettings};
 use crate::listener::TlsSettings;
 use crate::middleware::ip_allowlist::NetworkSettings;
 use crate::middleware::origin::WebOrigin;
+use crate::replicas::ReplicaSettings;
 use crate::secret::Secret;
 use crate::telemetry::LogSettings;
 
@@ -41,6 +42,7 @@ mod models;
 mod place;
 mod policy_files;
 mod reloads;
+mod replicas;
 mod scalar;
 mod secret;
 mod sessions;
@@ -74,6 +76,8 @@ pub struct Config {
     /// What session ids are sealed with; the first seals, all open. None: a key
     /// made for this run.
     pub session_keys: Vec<Secret<String>>,
+    /// How this process is one of several.
+    pub replicas: Option<ReplicaSettings>,
     /// What they may do.
     pub policies: Arc<PolicySet>,
     /// The MCP servers behind us, in the order of the file.

@@ -25,7 +25,7 @@
 //! stack  config
 //! middleware  router
 //! auth  admin  backends  reload
-//! mcp  http_client  telemetry  audit  listener  websocket
+//! mcp  http_client  telemetry  audit  listener  websocket  replicas
 //! body  record
 //! seal
 //! secret  running  metrics  rejection  door  timestamp
@@ -50,6 +50,7 @@ pub mod middleware;
 pub mod record;
 pub mod rejection;
 pub mod reload;
+pub mod replicas;
 pub mod router;
 pub mod running;
 pub mod seal;

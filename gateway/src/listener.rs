@@ -68,6 +68,15 @@ pub struct ListenerSettings {
     pub handshake_timeout: Duration,
     /// How long running requests have to end when the process drains.
     pub drain_timeout: Duration,
+    /// What a request's head may hold, in bytes; beyond it hyper answers 431. In
+    /// HTTP/1 it is also what hyper buffers of a body in either direction.
+    pub max_head_bytes: u32,
+    /// Requests that one HTTP/2 connection may run at a time.
+    pub max_streams: u32,
+    /// Whether a client that withdraws many requests, as an attack does
+    /// (CVE-2023-44487), loses its connection. Not one that passes on what many
+    /// clients do.
+    pub bounds_resets: bool,
 }
 
 impl Default for ListenerSettings {
@@ -79,6 +88,9 @@ impl Default for ListenerSettings {
             stall_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
+            max_head_bytes: 64 * 1024,
+            max_streams: 256,
+            bounds_resets: true,
         }
     }
 }
@@ -88,10 +100,10 @@ impl Default for ListenerSettings {
 pub struct PeerAddress(pub SocketAddr);
 
 /// The client proved that it holds a certificate which the configured
-/// authority signed.
+/// authority signed, or a public key that counts as much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// SHA-256 of the certificate in DER.
+    /// SHA-256 of the certificate, or of the public key, in DER.
     pub fingerprint: [u8; 32],
 }
 
@@ -134,7 +146,7 @@ pub async fn serve<S, B>(
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let supervisor = Supervisor::new(limits);
     let room = Arc::new(Semaphore::new(settings.max_connections));
-    let connections = Connections::new(tls, settings.handshake_timeout, Arc::clone(&supervisor));
+    let connections = Connections::new(tls, &settings, Arc::clone(&supervisor));
 
     let mut backoff = ACCEPT_BACKOFF;
     loop {

@@ -53,6 +53,18 @@ impl CallStatus {
     }
 }
 
+/// What became of a request that was to be passed on to another replica: the
+/// `outcome` of `portcullis_forwarded_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOn {
+    /// It answered.
+    Answered,
+    /// It was not there: the request is served here.
+    Unreached,
+    /// It went away with the request.
+    Lost,
+}
+
 /// The metric families of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -67,6 +79,7 @@ pub struct Metrics {
     upstream_requests: IntCounterVec,
     sessions: IntGauge,
     standing_streams: IntGauge,
+    forwarded_requests: IntCounterVec,
     config_reloads: IntCounterVec,
     panics: IntCounterVec,
     models: ModelFamilies,
@@ -158,6 +171,11 @@ impl Metrics {
             ),
             sessions,
             standing_streams,
+            forwarded_requests: counter(
+                "portcullis_forwarded_requests_total",
+                "Requests that belong to another replica, by what became of passing them on.",
+                &["outcome"],
+            ),
             config_reloads: counter("portcullis_config_reloads_total", "Configuration reloads.", &["outcome"]),
             panics: counter("portcullis_panics_total", "Panics contained.", &["place"]),
             models: ModelFamilies::register(&families),
@@ -221,6 +239,16 @@ impl Metrics {
         } else {
             self.standing_streams.dec();
         }
+    }
+
+    /// A request was to be passed on to another replica.
+    pub fn passed_on(&self, outcome: PassedOn) {
+        let outcome = match outcome {
+            PassedOn::Answered => "answered",
+            PassedOn::Unreached => "unreached",
+            PassedOn::Lost => "lost",
+        };
+        self.forwarded_requests.with_label_values(&[outcome]).inc();
     }
 
     /// A reload was taken (`success`) or refused (`failure`).

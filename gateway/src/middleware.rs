@@ -13,5 +13,6 @@ pub mod meter;
 pub mod observe;
 pub mod origin;
 pub mod rate_limit;
+pub mod received;
 pub mod reception;
 pub mod respond;

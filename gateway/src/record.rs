@@ -37,6 +37,8 @@ pub struct CallRecord {
     pub prompt: OnceLock<Arc<str>>,
     /// The resource that is read, by its public URI.
     pub resource: OnceLock<Arc<str>>,
+    /// The other replica that serves it.
+    pub replica: OnceLock<Arc<str>>,
     /// The upstream that serves it.
     pub upstream: OnceLock<Arc<str>>,
     /// What policy said.
@@ -63,6 +65,7 @@ impl CallRecord {
             tool: OnceLock::new(),
             prompt: OnceLock::new(),
             resource: OnceLock::new(),
+            replica: OnceLock::new(),
             upstream: OnceLock::new(),
             decision: OnceLock::new(),
             status: AtomicU8::new(UNSET),

@@ -157,6 +157,11 @@ pub enum Rejection {
     Cancelled,
     /// The call that waited for its client's input is no more.
     ParkedCallLost,
+    /// The replica to which the request was passed on went away with it.
+    ReplicaLost,
+    /// What another replica passed on is not for this one; it was not
+    /// processed.
+    Misdirected,
     /// The client did not say that it can be asked what the upstream asks
     /// (2026-07-28, code -32021).
     MissingCapability {

@@ -7,8 +7,10 @@
 //! and every other one with the same configuration. It says what we wrote into
 //! it, and never who is calling.
 
+mod identity;
+
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -17,6 +19,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+pub use self::identity::Identity;
 use crate::secret::Secret;
 
 /// Tells keys of ours from other uses of one secret (RFC 5869, section 3.1).
@@ -34,6 +37,8 @@ pub struct KeyRing {
     keys: ArcSwap<Vec<Arc<Key>>>,
     /// Made for this run: it seals where no other is configured.
     own: Arc<Key>,
+    /// Where the others with these keys reach this process.
+    home: OnceLock<Arc<str>>,
 }
 
 /// What a token is for. Each has keys of its own.
@@ -83,6 +88,8 @@ pub struct Unsealable;
 struct Key {
     id: String,
     derived: Prk,
+    /// Of its [identity](Identity).
+    fingerprint: OnceLock<Option<[u8; 32]>>,
 }
 
 /// Takes so many bytes of what a secret gives.
@@ -100,7 +107,19 @@ impl KeyRing {
         let mut secret = [0; SECRET_LEN];
         getrandom::fill(&mut secret)?;
         let own = Arc::new(Key::of(&secret));
-        Ok(Self { keys: ArcSwap::from_pointee(vec![Arc::clone(&own)]), own })
+        Ok(Self { keys: ArcSwap::from_pointee(vec![Arc::clone(&own)]), own, home: OnceLock::new() })
+    }
+
+    /// Says where other processes reach this one, which is written into tokens
+    /// that lead to something in its memory. The first word stays.
+    pub fn settle(&self, home: Arc<str>) {
+        let _ = self.home.set(home);
+    }
+
+    /// Where other processes reach this one, if they do.
+    #[must_use]
+    pub fn home(&self) -> Option<&Arc<str>> {
+        self.home.get()
     }
 
     /// Puts in other keys: the first seals from now on. What the key of this
@@ -149,7 +168,7 @@ impl Key {
         let mut id = [0; ID_LEN];
         let filled = derived.expand(&[b"key id"], Take(ID_LEN)).and_then(|bytes| bytes.fill(&mut id));
         filled.expect("HKDF gives up to 8160 bytes");
-        Self { id: BASE64_URL_SAFE_NO_PAD.encode(id), derived }
+        Self { id: BASE64_URL_SAFE_NO_PAD.encode(id), derived, fingerprint: OnceLock::new() }
     }
 
     /// The key for one purpose.

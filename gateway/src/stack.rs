@@ -42,9 +42,11 @@ use crate::middleware::meter::{Audit, MeterLayer};
 use crate::middleware::observe::{ObserveLayer, Observed};
 use crate::middleware::origin::{OriginLayer, OriginSettings};
 use crate::middleware::rate_limit::{Quotas, RateLimitLayer};
+use crate::middleware::received::ReceivedLayer;
 use crate::middleware::reception::{HealthLayer, ReceptionLayer};
 use crate::middleware::respond::{PublicUrl, RespondLayer};
 use crate::rejection::Rejection;
+use crate::replicas::Replicas;
 use crate::router::Router;
 use crate::running::Running;
 use crate::telemetry::AccessLog;
@@ -54,6 +56,12 @@ pub type Stack = Shared<Request<Incoming>, Response<ResponseBody>, Infallible>;
 
 /// What goes out: compressed where that was asked for, observed to its end.
 pub type ResponseBody = Observed<CompressionBody<UnsyncBoxBody<Bytes, BodyError>>>;
+
+/// The same for what another replica passes on.
+pub type ReplicaStack = Shared<Request<Incoming>, Response<ReplicaBody>, Infallible>;
+
+/// What goes back to another replica.
+pub type ReplicaBody = Observed<UnsyncBoxBody<Bytes, BodyError>>;
 
 /// How long a browser may remember what we allow.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
@@ -113,6 +121,21 @@ pub struct Parts {
     pub quotas: Arc<Quotas>,
     /// What serves the calls.
     pub backends: Arc<Backends>,
+    /// The other replicas, where there are any.
+    pub replicas: Option<Arc<Replicas>>,
+}
+
+/// One configuration's ways in, all with the same MCP half.
+#[derive(Debug)]
+pub struct Stacks {
+    /// For clients over HTTP.
+    pub http: Stack,
+    /// For connections without HTTP.
+    pub messages: MessageStack,
+    /// For what comes back in.
+    pub calls: CallStack,
+    /// For the other replicas.
+    pub replicas: Option<ReplicaStack>,
 }
 
 /// The MCP half alone.
@@ -123,7 +146,7 @@ pub type MessageStack = Messages<CallStack>;
 
 /// Puts the layers together.
 #[must_use]
-pub fn build(parts: Parts) -> (Stack, MessageStack, CallStack) {
+pub fn build(parts: Parts) -> Stacks {
     let metrics = parts.metrics;
 
     // Inside `decode` all is MCP.
@@ -140,7 +163,32 @@ pub fn build(parts: Parts) -> (Stack, MessageStack, CallStack) {
     // Boxed where HTTP ends and MCP begins: the compiler's work on one nested
     // type of all layers grows beyond bearing.
     let calls: CallStack = Shared::new(calls);
-    let decode = DecodeLayer::new(parts.decode, Arc::clone(&parts.sessions), Arc::clone(&parts.backends));
+    let decode = |replicas: Option<Arc<Replicas>>| {
+        let settings = DecodeSettings { replicas, ..parts.decode.clone() };
+        DecodeLayer::new(settings, Arc::clone(&parts.sessions), Arc::clone(&parts.backends))
+    };
+    let replicas = parts.replicas.as_ref().map(|replicas| {
+        // Address, origin and credential were checked where the request came in.
+        let passed_on = ServiceBuilder::new()
+            // Its line says what became of it; it is counted where it came in.
+            .layer(ObserveLayer::of_passed_on(Arc::clone(&metrics), parts.access_log.clone()))
+            // As for clients.
+            .layer(CatchPanicLayer::custom(Contain::new(Arc::clone(&metrics))))
+            .layer(RespondLayer::new(parts.public_url.clone(), Arc::clone(&parts.scopes)))
+            // Who called, by the word of another replica.
+            .layer(ReceivedLayer::new(
+                Arc::clone(replicas.own()),
+                Arc::clone(parts.sessions.keys()),
+                parts.readiness.clone(),
+            ))
+            // It runs here, and so takes up room here.
+            .layer(AdmitLayer::new(Arc::clone(&parts.running), parts.max_concurrent_requests))
+            // Passes nothing on: a request is passed on once.
+            .layer(decode(None))
+            .service(calls.clone());
+        Shared::new(passed_on)
+    });
+    let decode = decode(parts.replicas.clone());
     let messages = decode.messages(calls.clone());
     let known_callers = ServiceBuilder::new()
         // Nobody unknown gets further.
@@ -181,7 +229,7 @@ pub fn build(parts: Parts) -> (Stack, MessageStack, CallStack) {
         // Metadata for who has no token yet; paths that lead nowhere.
         .layer(ReceptionLayer::new(parts.public_url, parts.issuers, parts.scopes))
         .service(known_callers);
-    (Shared::new(stack), messages, calls)
+    Stacks { http: Shared::new(stack), messages, calls, replicas }
 }
 
 #[cfg(test)]

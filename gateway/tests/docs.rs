@@ -13,7 +13,7 @@ use portcullis_policies::yaml::Document;
 use serde_json::Value;
 
 /// The variables that samples name, and those alone.
-const VARIABLES: [(&str, &str); 1] = [("CRM_TOKEN", "token")];
+const VARIABLES: [(&str, &str); 2] = [("CRM_TOKEN", "token"), ("POD_IP", "10.0.0.7")];
 
 /// A fenced block of a page.
 struct Block {

@@ -18,6 +18,8 @@
 //! SCENARIO=tools-call-sampling cargo test -p portcullis-tests --test conformance client_2025_11_25_upstream_modern -- --nocapture
 //! ```
 //!
+//! With `REPLICAS` set to anything two gateways behind a plain round-robin stand for the one.
+//!
 //! The upstream by itself prints the port it listens on, and ends with its input:
 //!
 //! ```sh

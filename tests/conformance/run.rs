@@ -1,13 +1,15 @@
 //! One run of the suite: who asks, who answers, and what stands between.
 
+use std::env::var_os;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
+use portcullis_tests::balancer::Balancer;
 use portcullis_tests::client::Client;
-use portcullis_tests::gateway::{Gateway, Home, standard};
+use portcullis_tests::gateway::{Gateway, Home, sha256, standard};
 use portcullis_tests::patience::{wait_until, wait_within};
 use portcullis_tests::peer::{Peer, installed, node};
 use tempfile::TempDir;
@@ -57,7 +59,7 @@ pub(crate) struct Run {
 /// What a run needs to be alive.
 struct Stage {
     url: String,
-    _gateway: Option<Gateway>,
+    _gateways: Vec<Gateway>,
     _upstream: Peer,
 }
 
@@ -123,14 +125,27 @@ impl Run {
         command.args(["--era", self.upstream.name()]);
         let upstream = Peer::start(command);
         if self.through == Through::Nothing {
-            return Stage { url: upstream.url(), _gateway: None, _upstream: upstream };
+            return Stage { url: upstream.url(), _gateways: Vec::new(), _upstream: upstream };
         }
         let entry = format!("{{url: \"{}\"}}", upstream.url());
-        let config = standard(&[("up", &entry)], "auth: {anonymous: {roles: [guest]}}\n");
-        let gateway = Home::with_policies(ANYONE).serve(&config);
-        let client = Client::new(gateway.main).at("/servers/up/mcp");
-        wait_until("the upstream's tools", || !client.tools().is_empty());
-        Stage { url: gateway.url("/servers/up/mcp"), _gateway: Some(gateway), _upstream: upstream }
+        let anyone = "auth: {anonymous: {roles: [guest]}}\n";
+        let serve = |config: &str| {
+            let gateway = Home::with_policies(ANYONE).serve(config);
+            let client = Client::new(gateway.main).at("/servers/up/mcp");
+            wait_until("the upstream's tools", || !client.tools().is_empty());
+            gateway
+        };
+        if var_os("REPLICAS").is_none() {
+            let gateway = serve(&standard(&[("up", &entry)], anyone));
+            return Stage { url: gateway.url("/servers/up/mcp"), _gateways: vec![gateway], _upstream: upstream };
+        }
+        let replicated = format!(
+            "{anyone}sessions: {{keys: [\"{}\"]}}\nreplicas: {{listen: \"127.0.0.1:0\"}}\n",
+            sha256("conformance")
+        );
+        let gateways = [(); 2].map(|()| serve(&standard(&[("up", &entry)], &replicated)));
+        let balancer = Balancer::before(&gateways.each_ref().map(|gateway| gateway.main));
+        Stage { url: balancer.url("/servers/up/mcp"), _gateways: gateways.into(), _upstream: upstream }
     }
 }
 

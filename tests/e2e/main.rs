@@ -24,6 +24,7 @@ mod questions;
 mod rate_limits;
 mod refusals;
 mod reload;
+mod replicas;
 mod rest;
 mod routing;
 mod schemas;

@@ -9,6 +9,7 @@
 //! - [`client`] speaks MCP over plain HTTP, [`sdk`] through the public SDKs;
 //! - [`http`] is HTTP/1.1 by hand, so that tests can send what no library would.
 
+pub mod balancer;
 pub mod certificates;
 pub mod client;
 pub mod command;

@@ -154,6 +154,7 @@ fn serve(
         request_timeout: Duration::from_secs(60),
         separator: SEPARATOR.into(),
         connections: ConnectionSettings::default(),
+        replicas: None,
     };
     let backends = Arc::new(Backends::new(Vec::new(), SEPARATOR.into()));
     let mut service = ServiceBuilder::new()

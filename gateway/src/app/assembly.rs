@@ -1,7 +1,7 @@
 //! Builds a generation from a configuration.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use http::HeaderValue;
@@ -31,9 +31,10 @@ use crate::middleware::meter::Audit;
 use crate::middleware::origin::{OriginSettings, WebOrigin};
 use crate::middleware::rate_limit::LimiterStore;
 use crate::middleware::respond::PublicUrl;
+use crate::replicas::Replicas;
 use crate::running::Running;
 use crate::seal::KeyRing;
-use crate::stack::{self, Parts};
+use crate::stack::{self, Parts, Stacks};
 use crate::telemetry::AccessLog;
 
 /// What outlives every configuration.
@@ -44,6 +45,8 @@ pub(super) struct Assembly {
     pub(super) keys: Arc<KeyRing>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) limiters: LimiterStore,
+    /// The other replicas, where this process is one of several.
+    pub(super) replicas: OnceLock<Arc<Replicas>>,
     live: Arc<Live>,
     event_sources: Arc<EventSources>,
     access_log: AccessLog,
@@ -61,6 +64,7 @@ impl Assembly {
             sessions: Arc::new(Sessions::new(MAX_SESSIONS, Arc::clone(&keys))),
             keys,
             limiters: LimiterStore::default(),
+            replicas: OnceLock::new(),
             live: Arc::default(),
             event_sources: Arc::default(),
             access_log,
@@ -123,6 +127,8 @@ impl Assembly {
                     max_running: config.limits.max_concurrent_requests,
                     event_sources: Arc::clone(&self.event_sources),
                 },
+                // Not for everything that is decoded.
+                replicas: None,
             },
             sessions: Arc::clone(&self.sessions),
             policies: Arc::clone(&config.policies),
@@ -132,15 +138,17 @@ impl Assembly {
                 Arc::clone(&separator),
             )),
             backends,
+            replicas: self.replicas.get().cloned(),
         };
         // Nothing fails any more. What the last configuration's requests seal
         // from here on is sealed with the new key already.
         self.keys.replace(&config.session_keys);
-        let (stack, messages, calls) = stack::build(parts);
+        let Stacks { http, messages, calls, replicas } = stack::build(parts);
         self.live.replace(calls);
         Ok(Generation {
-            stack,
+            stack: http,
             messages,
+            replicas,
             upstreams,
             models,
             separator: config.separator.clone(),

@@ -17,7 +17,7 @@ use crate::auth::{AuthSettings, Authenticator};
 use crate::backends::Backend;
 use crate::backends::settings::UpstreamSettings;
 use crate::mcp::changes::Moment;
-use crate::stack::{MessageStack, ResponseBody, Stack};
+use crate::stack::{MessageStack, ReplicaStack, ResponseBody, Stack};
 
 /// Upstreams by name, each with what it was made of.
 pub(super) type Upstreams = HashMap<Arc<str>, (UpstreamSettings, Arc<dyn Backend>)>;
@@ -27,6 +27,8 @@ pub(super) struct Generation {
     pub(super) stack: Stack,
     /// The same for a client without HTTP.
     pub(super) messages: MessageStack,
+    /// The same for other replicas.
+    pub(super) replicas: Option<ReplicaStack>,
     pub(super) upstreams: Upstreams,
     pub(super) models: Models,
     pub(super) separator: String,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use futures_util::future::OptionFuture;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::assembly::Assembly;
 use super::generation::{Current, Generation};
+use super::replication::Replication;
 use crate::admin::{Admin, Phase};
 use crate::backends::Backend;
 use crate::config::{Config, Reloads, Source, is_error};
@@ -35,6 +37,7 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     let admin = listener::bind("admin", config.admin_listen)
         .with_context(|| format!("cannot listen on {}", config.admin_listen))?;
     let addresses = (main.local_addr()?, admin.local_addr()?);
+    let replication = config.replicas.as_ref().map(|settings| Replication::listen(&assembly, settings)).transpose()?;
     let generation = assembly.generation(&config, None)?;
     warn_of_lost_sessions(&config);
     let current = Arc::new(ArcSwap::from_pointee(generation));
@@ -53,7 +56,9 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
         signal.clone(),
     ));
     let admin_service = Admin::new(Arc::clone(&assembly.metrics), assembly.readiness.clone());
-    let serving_admin = tokio::spawn(listener::serve(admin, None, settings, admin_service, signal));
+    let serving_admin = tokio::spawn(listener::serve(admin, None, settings, admin_service, signal.clone()));
+    let serving_replicas =
+        replication.map(|replication| tokio::spawn(replication.serve(Arc::clone(&current), LAST_GRACE, signal)));
     if let Some(tls) = tls {
         tokio::spawn(tls.keep_current());
     }
@@ -93,7 +98,7 @@ pub(super) async fn run(assembly: Arc<Assembly>, config: Config, source: Source)
     }
     drain.start();
     // They end within their own grace.
-    let _ = tokio::join!(serving, serving_admin);
+    let _ = tokio::join!(serving, serving_admin, OptionFuture::from(serving_replicas));
     let closing: Vec<_> = last.backends().collect();
     let closing = closing.iter().map(|backend| backend.close());
     if tokio::time::timeout(CLOSE_TIMEOUT, futures_util::future::join_all(closing)).await.is_err() {
@@ -183,6 +188,7 @@ fn warn_of_restart(first: &Config, now: &Config) {
         ("listen", first.listen == now.listen),
         ("admin.listen", first.admin_listen == now.admin_listen),
         ("tls", first.tls == now.tls),
+        ("replicas", first.replicas == now.replicas),
         ("telemetry.log", first.log == now.log),
     ];
     for (key, _) in fixed.iter().filter(|(_, same)| !same) {

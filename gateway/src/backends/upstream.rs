@@ -50,6 +50,7 @@ use self::links::Links;
 use self::listing::Listing;
 use self::parking::Parked;
 use self::state::State;
+pub use self::state::elsewhere;
 use self::subscribers::Subscribers;
 use self::subscribing::Honoured;
 use self::watching::Watches;

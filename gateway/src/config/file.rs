@@ -51,6 +51,9 @@ pub(super) struct ConfigFile {
     pub(super) auth: AuthFile,
     /// What clients keep of their sessions for us.
     pub(super) sessions: SessionsFile,
+    /// Several processes that serve as one, behind anything that spreads
+    /// requests over them.
+    pub(super) replicas: Option<ReplicasFile>,
     /// The policy files: paths or globs, from this file's folder.
     pub(super) policies: Vec<String>,
     /// The MCP servers behind us, by name. Their tools are NAME__TOOL.
@@ -120,6 +123,19 @@ pub(super) struct SessionsFile {
     /// Replicas have the same. Absent: a key made for each run.
     #[schemars(length(min = 1, max = 16))]
     pub(super) keys: Option<Vec<SecretFile>>,
+}
+
+/// `replicas`
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ReplicasFile {
+    /// Where the others pass on what belongs here. It takes the word of whoever
+    /// has the `sessions.keys`.
+    pub(super) listen: Written<SocketAddr>,
+    /// Where they reach it: an address or a name, with or without a port; also
+    /// `{env: NAME}` or `{file: PATH}`. Absent: `listen`, unless that is every
+    /// address.
+    pub(super) advertise: Option<SecretFile>,
 }
 
 /// `naming`
@@ -205,6 +221,7 @@ impl Default for ConfigFile {
             admin: AdminFile::default(),
             auth: AuthFile::default(),
             sessions: SessionsFile::default(),
+            replicas: None,
             policies: Vec::new(),
             upstreams: Entries::default(),
             mcp_servers: Entries::default(),

@@ -15,6 +15,7 @@ use super::listening;
 use super::models::models;
 use super::place::Place;
 use super::policy_files;
+use super::replicas::replicas;
 use super::secret::{Environment, process_environment};
 use super::sessions;
 use super::upstreams::upstreams;
@@ -119,6 +120,7 @@ pub(super) fn build(
         limits: listening::limits(&mut check, &file.limits),
         auth,
         session_keys: sessions::keys(&mut check, &file.sessions),
+        replicas: file.replicas.as_ref().and_then(|replicas| self::replicas(&mut check, &file, replicas)),
         policies: Arc::new(policy_set.unwrap_or_default()),
         upstream_limits,
         separator: file.naming.separator.clone(),

@@ -53,6 +53,7 @@ impl Folder {
         let environment = |name: &str| match name {
             "CRM_TOKEN" => Some("sesame".to_owned()),
             "OLD_KEY" => Some(DIGEST.to_owned()),
+            "POD_ADDRESS" => Some("10.0.0.7:7443".to_owned()),
             _ => None,
         };
         load(&path, &environment, linting)
@@ -99,6 +100,8 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((audit.file, audit.include_arguments), (at("audit.jsonl"), false));
     let keys: Vec<_> = config.session_keys.iter().map(|key| key.expose().as_str()).collect();
     assert_eq!(keys, ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", DIGEST]);
+    let replicas = config.replicas.unwrap();
+    assert_eq!((replicas.listen.to_string().as_str(), &*replicas.advertise.at(1)), ("0.0.0.0:7443", "10.0.0.7:7443"));
     assert_eq!(config.policies.names().collect::<Vec<_>>(), ["all"]);
     assert_eq!(config.warnings, []);
     for watched in ["portcullis.yaml", "policies", "policies/all.yaml", "secret.txt", "new.key"] {

@@ -19,19 +19,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 use tracing::debug;
 
-use super::ClientCertificate;
 use super::activity::{Activity, Order};
 use super::service::PerConnection;
 use super::stream::{Observed, Stream};
 use super::supervisor::{Registration, Supervisor};
 use super::tls::TlsAcceptor;
+use super::{ClientCertificate, ListenerSettings};
 use crate::body::BodyError;
 
-/// What a request's head may hold; beyond it hyper answers 431. In HTTP/1 it
-/// is also what hyper buffers of a body in either direction.
-const MAX_HEAD_BYTES: u32 = 64 * 1024;
-/// Requests that one HTTP/2 connection may run at a time.
-const MAX_STREAMS: u32 = 256;
 /// What is buffered of one HTTP/2 answer whose client does not take it.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there.
@@ -60,19 +55,25 @@ pin_project! {
 // === impl Connections ===
 
 impl Connections {
-    pub(super) fn new(tls: Option<Arc<TlsAcceptor>>, handshake_timeout: Duration, supervisor: Arc<Supervisor>) -> Self {
+    pub(super) fn new(tls: Option<Arc<TlsAcceptor>>, settings: &ListenerSettings, supervisor: Arc<Supervisor>) -> Self {
+        let max_head_bytes = settings.max_head_bytes;
         let mut http = auto::Builder::new(TokioExecutor::new());
         // The head's time is kept by the sweep: hyper would set a timer per request.
-        http.http1().header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES as usize);
+        http.http1().header_read_timeout(None).max_buf_size(max_head_bytes as usize);
         // hyper's own bounds on reset streams stay (CVE-2023-44487, CVE-2025-8671).
         http.http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD_BYTES)
+            .max_concurrent_streams(settings.max_streams)
+            .max_header_list_size(max_head_bytes)
             .max_send_buf_size(MAX_SEND_BUFFER_BYTES);
-        Self { http: Arc::new(http), tls, handshake_timeout, supervisor }
+        if !settings.bounds_resets {
+            http.http2()
+                .max_pending_accept_reset_streams(usize::try_from(settings.max_streams).ok())
+                .max_local_error_reset_streams(None);
+        }
+        Self { http: Arc::new(http), tls, handshake_timeout: settings.handshake_timeout, supervisor }
     }
 
     /// Serves a new connection in a task of its own; `permit` is held until it ends.

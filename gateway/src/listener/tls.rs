@@ -73,7 +73,8 @@ pub enum TlsError {
 /// Accepts TLS connections with the certificates that are valid now.
 #[derive(Debug)]
 pub struct TlsAcceptor {
-    settings: TlsSettings,
+    /// None where what it shows is in no file.
+    settings: Option<TlsSettings>,
     current: ArcSwap<ServerConfig>,
 }
 
@@ -87,7 +88,13 @@ impl TlsAcceptor {
     /// When a file cannot be read or used.
     pub fn load(settings: TlsSettings) -> Result<Arc<Self>, TlsError> {
         let config = server_config(&settings, &Files::read(&settings)?)?;
-        Ok(Arc::new(Self { settings, current: ArcSwap::from_pointee(config) }))
+        Ok(Arc::new(Self { settings: Some(settings), current: ArcSwap::from_pointee(config) }))
+    }
+
+    /// Accepts connections as `config` says.
+    #[must_use]
+    pub fn of(config: ServerConfig) -> Arc<Self> {
+        Arc::new(Self { settings: None, current: ArcSwap::from_pointee(config) })
     }
 
     /// Looks at the files every second and takes what changed, for as long as
@@ -112,7 +119,8 @@ impl TlsAcceptor {
 
     /// Takes the files if they are not those `seen`; returns what is there now.
     fn reload(&self, seen: Option<[u8; 32]>) -> Option<[u8; 32]> {
-        let read = Files::read(&self.settings);
+        let settings = self.settings.as_ref()?;
+        let read = Files::read(settings);
         let found = match &read {
             Ok(files) => files.fingerprint(),
             Err(error) => fingerprint(error.to_string().as_bytes()),
@@ -120,11 +128,11 @@ impl TlsAcceptor {
         if seen == Some(found) {
             return seen;
         }
-        match read.and_then(|files| server_config(&self.settings, &files)) {
+        match read.and_then(|files| server_config(settings, &files)) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
                 if seen.is_some() {
-                    info!(certificate = %self.settings.cert.display(), "TLS certificates reloaded");
+                    info!(certificate = %settings.cert.display(), "TLS certificates reloaded");
                 }
             }
             Err(error) => {

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use self::ended::Ended;
 use self::made::Made;
+use self::token::Opened;
 use super::asks::{Asks, MAX_OPEN};
 use super::capabilities::Capabilities;
 use super::changes::Moment;
@@ -56,6 +57,8 @@ pub struct Session {
     pub principal: Arc<str>,
     /// The one upstream it was opened at; it is of no use at another path.
     pub server: Option<Arc<str>>,
+    /// The replica that it belongs to, where that is another process.
+    home: Option<Arc<str>>,
     /// The client's `capabilities`, as it wrote them.
     pub capabilities: Bytes,
     /// What of them says what it can be asked.
@@ -189,7 +192,7 @@ impl Sessions {
     pub fn open(&self, agreement: Agreement) -> Arc<Session> {
         let key = uuid::Uuid::new_v4().as_u128();
         let id: Arc<str> = token::seal(&self.keys, key, &agreement, UnixSeconds::now()).into();
-        let session = self.session(Arc::clone(&id), key, agreement, Moment::now());
+        let session = self.session(Arc::clone(&id), key, agreement, None, Moment::now());
         self.open.insert(id, Arc::clone(&session));
         session
     }
@@ -204,16 +207,31 @@ impl Sessions {
         Some(session)
     }
 
+    /// The replica that a session belongs to, where that is another process.
+    #[must_use]
+    pub fn elsewhere(&self, id: &str, bearer: Bearer<'_>) -> Option<Arc<str>> {
+        let own = self.keys.home()?;
+        let home = match self.open.get(id) {
+            Some(session) => session.home.clone().filter(|_| session.is_of(bearer)),
+            None => {
+                let opened = token::open(&self.keys, bearer, id, UnixSeconds::now())?;
+                opened.home.filter(|_| !self.ended.has(opened.key))
+            }
+        };
+        home.filter(|home| home != own)
+    }
+
     /// Makes a session again that was opened elsewhere, or before it was
     /// forgotten here.
     fn open_again(&self, id: &str, bearer: Bearer<'_>, now: UnixSeconds) -> Option<Arc<Session>> {
-        let (key, agreement) = token::open(&self.keys, bearer, id, now)?;
+        let Opened { key, agreement, home } = token::open(&self.keys, bearer, id, now)?;
+        let agreement = agreement?;
         if self.ended.has(key) {
             return None;
         }
-        let id: Arc<str> = id.into();
+        let (id, home): (Arc<str>, _) = (id.into(), home.filter(|home| self.keys.home() != Some(home)));
         // Of two requests that bring it at the same time, both get the same.
-        let again = || Ok::<_, Infallible>(self.session(Arc::clone(&id), key, agreement, Moment::BEGINNING));
+        let again = || Ok::<_, Infallible>(self.session(Arc::clone(&id), key, agreement, home, Moment::BEGINNING));
         let Ok(session) = self.open.get_or_insert_with(&id, again);
         if self.ended.has(key) {
             // It was ended while it was made.
@@ -223,13 +241,21 @@ impl Sessions {
         Some(session)
     }
 
-    fn session(&self, id: Arc<str>, key: u128, agreement: Agreement, opened: Moment) -> Arc<Session> {
+    fn session(
+        &self,
+        id: Arc<str>,
+        key: u128,
+        agreement: Agreement,
+        home: Option<Arc<str>>,
+        opened: Moment,
+    ) -> Arc<Session> {
         Arc::new(Session {
             id,
             key,
             version: agreement.version,
             principal: agreement.principal,
             server: agreement.server,
+            home,
             abilities: std::str::from_utf8(&agreement.capabilities).map_or(Capabilities::NONE, Capabilities::read),
             asks: Asks::new(Arc::clone(&self.questions)),
             level: Threshold::default(),

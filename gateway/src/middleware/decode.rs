@@ -9,6 +9,7 @@ mod arrival;
 mod batch;
 mod body;
 mod connection;
+mod elsewhere;
 mod event_source;
 mod headers;
 mod message;
@@ -33,6 +34,7 @@ use tower_service::Service;
 
 use self::arrival::Arrival;
 pub use self::connection::{Connection, Messages};
+use self::elsewhere::{Passage, Passing};
 pub use self::event_source::EventSources;
 use self::headers::Accepts;
 use self::message::{Decoded, Refused};
@@ -49,6 +51,7 @@ use crate::mcp::session::{Session, Sessions};
 use crate::mcp::version::Era;
 use crate::record::CallRecord;
 use crate::rejection::Rejection;
+use crate::replicas::Replicas;
 use crate::running::Running;
 
 /// What decoding needs to know.
@@ -62,6 +65,9 @@ pub struct DecodeSettings {
     pub separator: Arc<str>,
     /// How connections are kept that outlive the request that opened them.
     pub connections: ConnectionSettings,
+    /// The other replicas, to which is passed on what belongs there. None for
+    /// what another has passed on: nothing is twice.
+    pub replicas: Option<Arc<Replicas>>,
 }
 
 /// What connections share on which messages go both ways.
@@ -177,6 +183,7 @@ impl Decoder {
         {
             return Err(Rejection::NoSuchPath);
         }
+        let passing = Passing::of(self.settings.replicas.as_ref(), &head);
         let server = match (&door, &head.method) {
             (Door::Mcp | Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
             | (Door::WebSocket | Door::EventSource | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => {
@@ -189,12 +196,15 @@ impl Decoder {
                     return Err(Rejection::MethodNotAllowed { allow: "POST" });
                 }
                 let server = if let Door::Server(name) = door { Some(name) } else { None };
-                if head.method == Method::DELETE {
-                    let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
-                    return self.end_session(arrival, inner).await;
-                }
-                let arrival = Arrival::of_stream(head, server, self.settings.request_timeout)?;
-                return self.open_stream(arrival, inner).await;
+                let is_end = head.method == Method::DELETE;
+                let take = if is_end { Arrival::new } else { Arrival::of_stream };
+                let arrival = take(head, server, self.settings.request_timeout)?;
+                return match self.pass_on(passing, &arrival, &Bytes::new()).await {
+                    Passage::Answered(response) => Ok(response),
+                    Passage::Refused(refused) => Err(refused.rejection),
+                    Passage::Here if is_end => self.end_session(arrival, inner).await,
+                    Passage::Here => self.open_stream(arrival, inner).await,
+                };
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
@@ -222,6 +232,11 @@ impl Decoder {
             }
             Door::EventSourcePost => {
                 let message = self.json_body(&arrival, body).await?;
+                if let Passage::Answered(response) =
+                    self.pass_on_posted(passing, &arrival, query.as_deref(), &message).await
+                {
+                    return Ok(response);
+                }
                 let messages = Messages::new(Arc::clone(&self), inner);
                 let sources = &self.settings.connections.event_sources;
                 sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message).await
@@ -241,6 +256,11 @@ impl Decoder {
             Door::ChatCompletions => self.complete(arrival, body, inner).await,
             Door::Mcp | Door::Server(_) => {
                 let message = self.json_body(&arrival, body).await?;
+                match self.pass_on(passing, &arrival, &message).await {
+                    Passage::Here => {}
+                    Passage::Answered(response) => return Ok(response),
+                    Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
+                }
                 if self.takes_batch(&arrival, &message) {
                     return Ok(self.batch(arrival, message, inner).await);
                 }
@@ -275,11 +295,7 @@ impl Decoder {
                     Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
                 }
             }
-            Err(Refused { rejection, id, era }) => {
-                let streamed = id.as_deref().filter(|_| !accepts.json);
-                let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
-                streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era))
-            }
+            Err(refused) => refused_as(refused, accepts),
         }
     }
 
@@ -314,6 +330,14 @@ impl Decoder {
         drop(body);
         carry(request, inner).await
     }
+}
+
+/// A refusal in the form that the client takes.
+fn refused_as(refused: Refused, accepts: Accepts) -> Response<Body> {
+    let Refused { rejection, id, era } = refused;
+    let streamed = id.as_deref().filter(|_| !accepts.json);
+    let streamed = streamed.and_then(|id| encode::refusal_streamed(&rejection, id, era));
+    streamed.unwrap_or_else(|| refuse(&rejection, id.as_deref(), era))
 }
 
 /// Has a request served; keeps of it what the answer is written with.

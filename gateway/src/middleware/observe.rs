@@ -47,6 +47,8 @@ pub struct Observe<S> {
 struct Observer {
     metrics: Arc<Metrics>,
     access_log: AccessLog,
+    /// Whether requests are counted here, and not where they came in first.
+    counts: bool,
 }
 
 pin_project! {
@@ -80,7 +82,13 @@ impl ObserveLayer {
     /// Counts in `metrics` and writes to `access_log`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, access_log: AccessLog) -> Self {
-        Self { observer: Arc::new(Observer { metrics, access_log }) }
+        Self { observer: Arc::new(Observer { metrics, access_log, counts: true }) }
+    }
+
+    /// The same for what another replica passes on, and has counted.
+    #[must_use]
+    pub fn of_passed_on(metrics: Arc<Metrics>, access_log: AccessLog) -> Self {
+        Self { observer: Arc::new(Observer { metrics, access_log, counts: false }) }
     }
 }
 

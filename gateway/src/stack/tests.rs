@@ -1,3 +1,5 @@
+mod replicas;
+
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -16,8 +18,10 @@ use crate::auth::{ApiKeySetting, ApiKeySettings, AuthSettings};
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
 use crate::http_client::HttpClient;
+use crate::listener::ClientCertificate;
 use crate::middleware::decode::ConnectionSettings;
 use crate::middleware::rate_limit::LimiterStore;
+use crate::seal::KeyRing;
 use crate::telemetry::{LineQueue, LogSettings, Sink};
 
 const PAGE: &str = "https://console.example.com";
@@ -33,12 +37,20 @@ policies:
 /// A whole stack, and what it counts and logs.
 struct Gateway {
     stack: Stack,
+    /// The same for other replicas, and the keys they have in common.
+    replicas: Option<ReplicaStack>,
+    keys: Arc<KeyRing>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
     log: (Arc<LineQueue>, Sink),
 }
 
 fn gateway() -> Gateway {
+    gateway_of(None)
+}
+
+/// A gateway that other replicas reach by this address.
+fn gateway_of(own: Option<&str>) -> Gateway {
     let tools = ["t", "secret", "limited", "panics", "large"];
     let backend: Arc<dyn Backend> =
         Arc::new(TestBackend::new("a", &tools).answering(|request| match &**request.tool().unwrap() {
@@ -73,6 +85,11 @@ fn gateway() -> Gateway {
     let lines = LineQueue::start(Box::new(sink.clone()), settings.format);
     let readiness = Readiness::new();
     readiness.enter(Phase::Ready);
+    let keys = Arc::new(KeyRing::new().unwrap());
+    let replicas = own.map(|own| {
+        keys.settle(own.into());
+        Arc::new(Replicas::new(own.into(), &keys, Arc::clone(&metrics)).unwrap())
+    });
     let parts = Parts {
         metrics: Arc::clone(&metrics),
         access_log: AccessLog::new(Arc::clone(&lines), settings),
@@ -92,13 +109,16 @@ fn gateway() -> Gateway {
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
             connections: ConnectionSettings::default(),
+            replicas: None,
         },
-        sessions: Arc::new(Sessions::for_tests(10)),
+        sessions: Arc::new(Sessions::new(10, Arc::clone(&keys))),
         quotas: Arc::new(LimiterStore::default().quotas(policies.limits(), [].into(), "__".into())),
         policies,
         backends: Arc::new(Backends::new([vec![backend], models].concat(), "__".into())),
+        replicas,
     };
-    Gateway { stack: build(parts).0, metrics, readiness, log: (lines, sink) }
+    let stacks = build(parts);
+    Gateway { stack: stacks.http, replicas: stacks.replicas, keys, metrics, readiness, log: (lines, sink) }
 }
 
 struct Answered {
@@ -110,21 +130,7 @@ struct Answered {
 impl Gateway {
     /// Sends a request over a connection in memory.
     async fn send(&self, request: http::request::Builder, body: &str) -> Answered {
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let stack = self.stack.clone();
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            let address: IpAddr = [127, 0, 0, 1].into();
-            request.extensions_mut().insert(crate::listener::PeerAddress(std::net::SocketAddr::new(address, 1)));
-            stack.clone().oneshot(request)
-        });
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
-        tokio::spawn(connection);
-        let request =
-            request.header(HOST, "gw.local").body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
-        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answered { status: head.status.as_u16(), headers: head.headers, body }
+        send_to(&self.stack, None, request, body).await
     }
 
     async fn call(&self, tool: &str) -> Answered {
@@ -137,6 +143,36 @@ impl Gateway {
     fn counted(&self, line: &str) -> bool {
         String::from_utf8(self.metrics.render()).unwrap().contains(line)
     }
+}
+
+/// Sends a request over a connection in memory, whose client has shown a key.
+async fn send_to<B>(
+    stack: &Shared<Request<Incoming>, Response<B>, Infallible>,
+    shown: Option<ClientCertificate>,
+    request: http::request::Builder,
+    body: &str,
+) -> Answered
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    let stack = stack.clone();
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        let address: IpAddr = [127, 0, 0, 1].into();
+        request.extensions_mut().insert(crate::listener::PeerAddress(std::net::SocketAddr::new(address, 1)));
+        if let Some(shown) = shown {
+            request.extensions_mut().insert(shown);
+        }
+        stack.clone().oneshot(request)
+    });
+    tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+    tokio::spawn(connection);
+    let request = request.header(HOST, "gw.local").body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answered { status: head.status.as_u16(), headers: head.headers, body }
 }
 
 impl Answered {

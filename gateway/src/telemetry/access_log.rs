@@ -80,7 +80,7 @@ fn write_line(out: &mut Vec<u8>, format: LogFormat, record: &CallRecord, request
     if let Some(method) = record.rpc_method.get() {
         line.word("rpc_method", method);
     }
-    for (key, text) in [("tool", &record.tool), ("upstream", &record.upstream)] {
+    for (key, text) in [("tool", &record.tool), ("upstream", &record.upstream), ("replica", &record.replica)] {
         if let Some(text) = text.get() {
             line.text(key, text);
         }

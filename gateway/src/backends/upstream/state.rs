@@ -2,6 +2,7 @@
 //! (MCP 2026-07-28, "Multi round-trip requests"). It is sealed, and of use
 //! only to the same caller, at the same path, for the same request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,19 @@ struct Sealed {
     method: String,
     callee: String,
     state: State,
+    /// The replica at which a call waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home: Option<Arc<str>>,
+}
+
+/// The replica at which the call waits that a `requestState` leads to, where
+/// that is another process. `server` is the one that the path names.
+#[must_use]
+pub fn elsewhere(keys: &KeyRing, token: &str, server: Option<&str>, principal: &str) -> Option<Arc<str>> {
+    let own = keys.home()?;
+    let to = Binding { purpose: Purpose::State, route: server, principal };
+    let sealed: Sealed = serde_json::from_slice(&keys.open(to, token, UnixSeconds::now()).ok()?).ok()?;
+    sealed.home.filter(|home| home != own)
 }
 
 // === impl State ===
@@ -43,6 +57,7 @@ impl State {
             upstream: upstream.to_owned(),
             method: request.operation.method().to_owned(),
             callee: callee.quoted().into_owned(),
+            home: keys.home().filter(|_| matches!(self, Self::Parked(_))).cloned(),
             state: self,
         };
         let payload = serde_json::to_vec(&sealed).expect("texts and numbers can be written");

@@ -97,6 +97,22 @@ fn a_fault_in_session_keys_is_reported_where_it_stands() {
 }
 
 #[test]
+fn replicas_need_keys_and_an_address_of_their_own() {
+    let keys = "sessions: {keys: [{file: new.key}]}\n";
+    assert_fault("replicas: {listen: \"127.0.0.1:7443\"}", "1:replicas: needs `sessions.keys`");
+    for (replicas, fault) in [
+        ("{listen: \"127.0.0.1:8080\"}", "2:replicas.listen: 127.0.0.1:8080 is what `listen` says already"),
+        ("{listen: \"127.0.0.1:9090\"}", "2:replicas.listen: 127.0.0.1:9090 is what `admin.listen` says already"),
+        ("{listen: \"0.0.0.0:7443\"}", "2:replicas.advertise: is needed: nobody reaches another machine by 0.0.0.0"),
+        ("{listen: \"0.0.0.0:7443\", advertise: \"[::]\"}", "2:replicas.advertise: `[::]` is not an address or a name"),
+        ("{listen: \"0.0.0.0:7443\", advertise: {env: NO_ADDRESS}}", "2:replicas.advertise.env: the environment"),
+        ("{advertise: 10.0.0.7}", "2:replicas: the key `listen` is missing"),
+    ] {
+        assert_fault(&format!("{keys}replicas: {replicas}"), fault);
+    }
+}
+
+#[test]
 fn files_of_tls_must_be_there_and_fit() {
     for (tls, fault) in [
         ("{cert: server.crt, key: no.key}", "1:tls.key: `no.key` cannot be read"),

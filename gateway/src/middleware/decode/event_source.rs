@@ -3,7 +3,8 @@
 //!
 //! Where it posts is a sealed token, of use to the same caller alone. Each
 //! message is served by the configuration in force when it comes, so that a
-//! stream may outlive a reload; its life is a day at most.
+//! stream may outlive a reload; its life is a day at most. A replica's token
+//! says where the stream is, too.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -87,7 +88,9 @@ impl EventSources {
         let place = self.places.take(caller).ok_or(Rejection::Overloaded)?;
         let id = uuid::Uuid::new_v4().as_u128();
         self.table().insert(id, Arc::downgrade(&connection));
-        let token = keys.seal(binding(arrival), UnixSeconds::now() + MAX_LIFE, &id.to_be_bytes());
+        let home = keys.home().map(|home| home.as_bytes()).unwrap_or_default();
+        let payload = [&id.to_be_bytes(), home].concat();
+        let token = keys.seal(binding(arrival), UnixSeconds::now() + MAX_LIFE, &payload);
         let endpoint = Bytes::from(format!("event: endpoint\ndata: /messages?session={token}\n\n"));
         let listening = {
             let (connection, messages) = (Arc::clone(&connection), messages.clone());
@@ -119,10 +122,9 @@ impl EventSources {
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
         S::Future: Send,
     {
-        let token = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("session=")));
-        let opened = keys.open(binding(arrival), token.unwrap_or_default(), UnixSeconds::now()).ok();
-        let id = opened.and_then(|id| id.try_into().ok()).map(u128::from_be_bytes);
-        let connection = id.and_then(|id| self.table().get(&id)?.upgrade()).ok_or(Rejection::UnknownSession)?;
+        let opened = opened(arrival, query, keys);
+        let connection =
+            opened.and_then(|(id, _)| self.table().get(&id)?.upgrade()).ok_or(Rejection::UnknownSession)?;
         connection.take(messages, message).await;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
@@ -138,6 +140,22 @@ impl fmt::Debug for EventSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSources").field("open", &self.table().len()).finish()
     }
+}
+
+/// The replica that has the stream to which a message is posted, where that is
+/// another process.
+pub(super) fn elsewhere(arrival: &Arrival, query: Option<&str>, keys: &KeyRing) -> Option<Arc<str>> {
+    let own = keys.home()?;
+    let (_, home) = opened(arrival, query, keys)?;
+    (!home.is_empty() && *home != **own).then(|| home.into())
+}
+
+/// The stream that a message is posted to, and where it is.
+fn opened(arrival: &Arrival, query: Option<&str>, keys: &KeyRing) -> Option<(u128, String)> {
+    let token = query?.split('&').find_map(|pair| pair.strip_prefix("session="))?;
+    let payload = keys.open(binding(arrival), token, UnixSeconds::now()).ok()?;
+    let (id, home) = payload.split_first_chunk()?;
+    Some((u128::from_be_bytes(*id), String::from_utf8(home.to_vec()).ok()?))
 }
 
 fn binding(arrival: &Arrival) -> Binding<'_> {

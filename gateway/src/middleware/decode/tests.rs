@@ -96,6 +96,7 @@ impl Front {
             request_timeout: Duration::from_secs(60),
             separator: "__".into(),
             connections: ConnectionSettings::default(),
+            replicas: None,
         };
         let crm: Arc<dyn Backend> = Arc::new(TestBackend::new("crm", &[]));
         let chat: Arc<dyn Backend> = Arc::new(TestBackend::model("chat"));

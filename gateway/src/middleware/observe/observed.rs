@@ -57,7 +57,9 @@ impl Observation {
 
     /// The answer's head is known.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        self.observer.metrics.http_request(self.path, self.method, status);
+        if self.observer.counts {
+            self.observer.metrics.http_request(self.path, self.method, status);
+        }
         self.answer = Some(status);
     }
 }

@@ -93,6 +93,12 @@ pub(super) fn outside(rejection: &Rejection, era: Era) -> Outside {
             -32603,
             "the call that waited for this input has ended and may have been carried out in part",
         ),
+        Rejection::ReplicaLost => Outside::rpc(
+            StatusCode::OK,
+            -31502,
+            "what served this session went away before its answer was complete; the call may have been carried out",
+        ),
+        Rejection::Misdirected => Outside::http(StatusCode::MISDIRECTED_REQUEST, "not at this replica"),
         Rejection::MissingCapability { required } => Outside::rpc(
             StatusCode::BAD_REQUEST,
             -32021,
