@@ -30,6 +30,8 @@ pub(crate) fn credential_digest(credential: &[u8]) -> CredentialDigest {
 pub(crate) struct ApiKeys {
     pub(crate) header: HeaderName,
     keys: HashMap<CredentialDigest, ApiKey>,
+    /// When they expire, by principal: those that do.
+    expiring: HashMap<Box<str>, u64>,
 }
 
 struct ApiKey {
@@ -63,7 +65,8 @@ impl ApiKeys {
                 return Err(AuthError::DuplicateKey { name: key.name.clone() });
             }
         }
-        Ok(Self { header: settings.header.clone(), keys })
+        let expiring = keys.values().filter_map(|key| Some((key.principal.name().into(), key.expires?)));
+        Ok(Self { header: settings.header.clone(), expiring: expiring.collect(), keys })
     }
 
     /// The principal whose key has this digest, `now` in Unix seconds.
@@ -78,7 +81,7 @@ impl ApiKeys {
 
     /// When the key of this principal expires.
     pub(crate) fn expiry(&self, principal: &Principal) -> Option<u64> {
-        self.keys.values().find(|key| key.principal.name() == principal.name())?.expires
+        self.expiring.get(principal.name()).copied()
     }
 }
 

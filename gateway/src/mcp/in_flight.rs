@@ -1,6 +1,7 @@
 //! A session's requests that are not answered yet, so that its client can
 //! cancel them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,13 +13,20 @@ use super::session::Session;
 /// The requests in flight of one session: as many as run at a time, which the
 /// gateway bounds. Few, so that they are looked through.
 #[derive(Debug, Default)]
-pub struct InFlight(Mutex<Vec<(Bytes, Arc<Notify>)>>);
+pub struct InFlight(Mutex<Vec<(Bytes, Arc<Cancelled>)>>);
 
 /// A request in flight, until it is dropped.
 #[derive(Debug)]
 pub struct Cancellable {
     session: Arc<Session>,
-    cancelled: Arc<Notify>,
+    cancelled: Arc<Cancelled>,
+}
+
+/// Whether a request was cancelled. It stays so for everyone who asks.
+#[derive(Debug, Default)]
+struct Cancelled {
+    is_so: AtomicBool,
+    told: Notify,
 }
 
 // === impl InFlight ===
@@ -28,11 +36,12 @@ impl InFlight {
     /// runs. Of two that a client wrongly gave one id, the newer is meant.
     pub fn cancel(&self, id: &str) {
         if let Some((_, cancelled)) = self.requests().iter().rfind(|(running, _)| running == id) {
-            cancelled.notify_one();
+            cancelled.is_so.store(true, Ordering::Release);
+            cancelled.told.notify_waiters();
         }
     }
 
-    fn requests(&self) -> MutexGuard<'_, Vec<(Bytes, Arc<Notify>)>> {
+    fn requests(&self) -> MutexGuard<'_, Vec<(Bytes, Arc<Cancelled>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,14 +71,18 @@ impl Cancellable {
 
     fn under(request: &McpRequest, id: Bytes) -> Option<Self> {
         let session = Arc::clone(request.session.as_ref()?);
-        let cancelled = Arc::new(Notify::new());
+        let cancelled = Arc::<Cancelled>::default();
         session.in_flight.requests().push((id, Arc::clone(&cancelled)));
         Some(Self { session, cancelled })
     }
 
     /// Returns when the client no longer waits.
     pub async fn cancelled(&self) {
-        self.cancelled.notified().await;
+        // Before looking, so that nothing that comes meanwhile is missed.
+        let told = self.cancelled.told.notified();
+        if !self.cancelled.is_so.load(Ordering::Acquire) {
+            told.await;
+        }
     }
 }
 
@@ -109,6 +122,8 @@ mod tests {
         assert_eq!(newer.cancelled().now_or_never(), None);
         session.in_flight.cancel("\"q\"");
         assert_eq!((older.cancelled().now_or_never(), newer.cancelled().now_or_never()), (None, Some(())));
+        // Whoever asks later hears it, too.
+        assert_eq!(newer.cancelled().now_or_never(), Some(()));
         drop(newer);
         session.in_flight.cancel("\"q\"");
         assert_eq!(older.cancelled().now_or_never(), Some(()));

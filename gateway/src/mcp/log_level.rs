@@ -82,6 +82,11 @@ impl Threshold {
         LogLevel::ALL.get(usize::from(index)).copied()
     }
 
+    /// Takes back what was said.
+    pub fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// Says it.
     pub fn set(&self, level: LogLevel) {
         self.0.store(level as u8 + 1, Ordering::Relaxed);
@@ -119,5 +124,7 @@ mod tests {
             threshold.set(level);
             assert_eq!(threshold.get(), Some(level));
         }
+        threshold.clear();
+        assert_eq!(threshold.get(), None);
     }
 }

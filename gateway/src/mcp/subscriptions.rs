@@ -76,6 +76,19 @@ impl Subscriptions {
         Ok(())
     }
 
+    /// Puts a subscription in the place of the one there is; where that has
+    /// ended meanwhile, this ends as well.
+    pub fn hold_again(&self, uri: &str, since: Moment, lease: Lease) {
+        let mut state = self.state();
+        let earlier = match state.held.get_mut(uri) {
+            Some(held) => std::mem::replace(held, Held { since, _lease: lease })._lease,
+            None => lease,
+        };
+        // What ends with it takes locks of its own.
+        drop(state);
+        drop(earlier);
+    }
+
     /// Ends a subscription, if there is one.
     pub fn release(&self, uri: &str) {
         let mut state = self.state();

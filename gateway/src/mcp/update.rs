@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::answer::UpstreamMessage;
+use super::answer::{UpstreamKind, UpstreamMessage};
 use super::json::{Members, quoted};
 use super::meta::SUBSCRIPTION_ID;
 use super::scanner::string;
@@ -12,6 +12,17 @@ use super::splice::{Span, Splice};
 pub const METHOD: &str = "notifications/resources/updated";
 /// A longer one is cut down to what it must say.
 const MAX_BYTES: usize = 16 * 1024;
+
+/// Has something hear that a resource may have changed unheard, by its URI at
+/// the upstream.
+pub fn unheard(uri: &str, tell: impl FnOnce(&Update<'_>)) {
+    let Ok(message) = UpstreamMessage::scan(plain(uri, None)) else { return };
+    if let UpstreamKind::Notification { params: Some(params), .. } = message.kind
+        && let Some(update) = Update::read(&message, params)
+    {
+        tell(&update);
+    }
+}
 
 /// One such notification of an upstream.
 #[derive(Debug)]
@@ -69,7 +80,9 @@ impl<'a> Update<'a> {
     }
 }
 
-fn plain(uri: &str, subscription: Option<&str>) -> Bytes {
+/// The notification that a resource may have changed, where no server says it.
+#[must_use]
+pub fn plain(uri: &str, subscription: Option<&str>) -> Bytes {
     let meta = subscription.map(|id| format!(r#""_meta":{{"{SUBSCRIPTION_ID}":{id}}},"#)).unwrap_or_default();
     format!(r#"{{"jsonrpc":"2.0","method":"{METHOD}","params":{{{meta}"uri":{}}}}}"#, quoted(uri)).into()
 }
@@ -77,7 +90,6 @@ fn plain(uri: &str, subscription: Option<&str>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::answer::UpstreamKind;
 
     fn retold(params: &str, uri: &str, subscription: Option<&str>) -> Option<String> {
         let text = format!(r#"{{"jsonrpc":"2.0","method":"{METHOD}","params":{params}}}"#);

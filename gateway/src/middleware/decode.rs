@@ -261,7 +261,7 @@ impl Decoder {
                     Passage::Answered(response) => return Ok(response),
                     Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
                 }
-                if self.takes_batch(&arrival, &message) {
+                if self.takes_batch(&arrival, &message)? {
                     return Ok(self.batch(arrival, message, inner).await);
                 }
                 Ok(self.message(arrival, message, inner).await)

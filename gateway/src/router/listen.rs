@@ -16,7 +16,6 @@ use super::lists::Lists;
 use super::standing::{LIFETIME, Open, over};
 use super::{Router, offer, subscriptions};
 use crate::backends::answer::{Answer, Standing, response};
-use crate::backends::uri;
 use crate::mcp::changes::{Changes, Kind, Moment};
 use crate::mcp::meta;
 use crate::mcp::places::Caller;
@@ -105,7 +104,7 @@ async fn subscribe_to(
     subscriptions: &Arc<Subscriptions>,
 ) -> Option<String> {
     let text = Arc::from(named);
-    let uri = request.server.as_deref().map_or_else(|| uri::of_all(&text), |server| uri::of_one(server, &text));
+    let uri = subscriptions::named(request, &text);
     if !request.filter.shows(Wanted::Resource(&uri)) {
         return None;
     }

@@ -21,7 +21,7 @@ use crate::mcp::event_id::StreamId;
 use crate::mcp::outbox::{Outbox, Reader};
 use crate::mcp::places::{Caller, Place};
 use crate::mcp::replay::Replay;
-use crate::mcp::request::McpRequest;
+use crate::mcp::request::{McpRequest, Wanted};
 use crate::mcp::session::Session;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::metrics::Metrics;
@@ -53,6 +53,8 @@ struct OwnStream {
     outbox: Arc<Outbox>,
     lists: Lists,
     subscriptions: Arc<Subscriptions>,
+    /// What its client may see, whatever it might when it subscribed.
+    request: Box<McpRequest>,
 }
 
 /// A stream as far as it is counted.
@@ -92,6 +94,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
                 outbox: Arc::clone(outbox),
                 lists: Lists::new(router, request),
                 subscriptions: Arc::clone(session.subscriptions()),
+                request: Box::new(request.clone()),
             };
             hear(router, request, session);
             let position = own.reader.position();
@@ -171,6 +174,11 @@ impl OwnStream {
                     }
                 }
                 (uri, message) = self.subscriptions.next(), if has_room => {
+                    let resource = subscriptions::named(&self.request, &uri);
+                    if !self.request.filter.shows(Wanted::Resource(&resource)) {
+                        self.subscriptions.told(&uri, &message);
+                        continue;
+                    }
                     // What there is no room for now is told once there is.
                     has_room = self.outbox.push(message.clone()).is_ok();
                     if has_room {

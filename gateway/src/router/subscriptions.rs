@@ -2,14 +2,26 @@
 //! resource by the name it knows.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 
 use super::{Router, items};
 use crate::backends::answer::Answer;
 use crate::backends::{Hear, uri};
 use crate::mcp::request::{McpRequest, ResourceUri, Wanted};
 use crate::mcp::subscriptions::{Lease, Subscriptions};
+use crate::mcp::update;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
+
+/// Attempts to make subscriptions again after a reload.
+const ATTEMPTS: u32 = 6;
+/// Between the first two of them; then twice as long each time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Resources that are subscribed to at a time.
+const AT_ONCE: usize = 16;
 
 /// Subscribes the session of a request to a resource.
 ///
@@ -19,7 +31,12 @@ use crate::rejection::Rejection;
 pub(super) async fn subscribe(router: &Router, request: &McpRequest, uri: &ResourceUri) -> Result<Answer, Rejection> {
     let session = request.session.as_ref();
     let session = session.ok_or(Rejection::InvalidRequest { detail: "a subscription needs a session" })?;
-    renew(router, request, session.subscriptions(), uri).await?;
+    let (subscriptions, known) = (session.subscriptions(), known_as(request, uri));
+    if !subscriptions.has_room_for(known) {
+        return Err(Rejection::Overloaded);
+    }
+    let lease = lease(router, request, subscriptions, uri, None).await?;
+    subscriptions.hold(known.into(), router.backends.since(), lease).map_err(|_| Rejection::Overloaded)?;
     request.record.set_status(CallStatus::Success);
     Ok(Answer::result(request.id_text(), "{}"))
 }
@@ -33,30 +50,44 @@ pub(super) fn unsubscribe(request: &McpRequest, uri: &ResourceUri) -> Answer {
 }
 
 /// Makes again what a session subscribed to under an earlier configuration, as
-/// far as its client may still have it.
+/// far as its client may still have it. What an upstream cannot be asked for
+/// now is tried again for a while.
 pub(super) async fn renew_all(router: &Router, request: &McpRequest) {
     let Some(session) = &request.session else { return };
     let subscriptions = session.subscriptions();
-    for known in subscriptions.made_before(router.backends.since()) {
-        let uri = request.server.as_deref().map_or_else(|| uri::of_all(&known), |server| uri::of_one(server, &known));
-        if !request.filter.shows(Wanted::Resource(&uri)) || renew(router, request, subscriptions, &uri).await.is_err() {
-            subscriptions.release(&known);
+    for attempt in 0..ATTEMPTS {
+        let stale = subscriptions.made_before(router.backends.since());
+        let renewed =
+            stale.iter().map(|known| -> BoxFuture<'_, ()> { Box::pin(renew(router, request, subscriptions, known)) });
+        let renewed: Vec<_> = renewed.collect();
+        stream::iter(renewed).buffer_unordered(AT_ONCE).for_each(std::future::ready).await;
+        if subscriptions.made_before(router.backends.since()).is_empty() {
+            return;
         }
+        tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
     }
 }
 
-async fn renew(
-    router: &Router,
-    request: &McpRequest,
-    subscriptions: &Arc<Subscriptions>,
-    uri: &ResourceUri,
-) -> Result<(), Rejection> {
-    let known = known_as(request, uri);
-    if !subscriptions.has_room_for(known) {
-        return Err(Rejection::Overloaded);
+async fn renew(router: &Router, request: &McpRequest, subscriptions: &Arc<Subscriptions>, known: &Arc<str>) {
+    let uri = named(request, known);
+    if !request.filter.shows(Wanted::Resource(&uri)) {
+        return subscriptions.release(known);
     }
-    let lease = lease(router, request, subscriptions, uri, None).await?;
-    subscriptions.hold(known.into(), router.backends.since(), lease).map_err(|_| Rejection::Overloaded)
+    match lease(router, request, subscriptions, &uri, None).await {
+        Ok(lease) => {
+            subscriptions.hold_again(known, router.backends.since(), lease);
+            // Nobody listened for a while.
+            subscriptions.updated(Arc::clone(known), update::plain(known, None));
+        }
+        Err(Rejection::UnknownResource { .. } | Rejection::CannotBridge { .. }) => subscriptions.release(known),
+        // It is tried again.
+        Err(_) => {}
+    }
+}
+
+/// The resource that the client of a request knows by this URI.
+pub(super) fn named(request: &McpRequest, known: &Arc<str>) -> ResourceUri {
+    request.server.as_deref().map_or_else(|| uri::of_all(known), |server| uri::of_one(server, known))
 }
 
 /// Subscribes to a resource at its upstream. What is heard of it waits in

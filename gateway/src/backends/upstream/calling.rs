@@ -195,7 +195,7 @@ impl Shared {
             }
         }
         if let Some(level) = self.untold_level(request, key, &link) {
-            Box::pin(self.tell_level(&link, level, *deadline)).await;
+            waiting.for_it(None, Box::pin(self.tell_level(&link, level, *deadline))).await?;
         }
         let id = self.links.next_id();
         let outgoing = Outgoing {

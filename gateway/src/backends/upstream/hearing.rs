@@ -2,13 +2,14 @@
 //! clients: that lists changed, and resources that somebody wants to hear of.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::handshake::stateless_meta;
 use super::link::Link;
@@ -37,14 +38,27 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// What a stateless server says first (MCP 2026-07-28, `subscriptions/listen`).
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
+/// What a server speaks on of its own accord.
+struct Voice {
+    link: Arc<Link>,
+    /// The stream of one with a handshake, or all that a pipe brings.
+    unaddressed: Option<Messages>,
+    /// The answer to `subscriptions/listen`, and its id.
+    subscribed: Option<(u64, Messages)>,
+}
+
 /// Runs until it is dropped.
 pub(super) async fn hear(shared: &Shared) {
-    let mut wanted = shared.subscribers.version();
+    let (mut wanted, mut was_heard) = (shared.subscribers.version(), false);
     loop {
-        let pause = match listen(shared, &mut wanted).await {
-            Ok(messages) => {
+        let version = *wanted.borrow_and_update();
+        let pause = match listen(shared, version).await {
+            Ok(voice) => {
                 let opened = Instant::now();
-                hear_all(shared, messages, &mut wanted).await;
+                if std::mem::replace(&mut was_heard, true) {
+                    shared.subscribers.tell_all();
+                }
+                hear_all(shared, voice, &mut wanted).await;
                 // What happened while nobody listened is not known, but a
                 // stream that ends at once must not make us fetch in a loop.
                 if opened.elapsed() > PAUSE {
@@ -53,7 +67,7 @@ pub(super) async fn hear(shared: &Shared) {
                 PAUSE
             }
             Err(error) => {
-                shared.honours(*wanted.borrow(), HashSet::new());
+                shared.honoured.send_replace(Honoured { version, has_failed: true, ..Honoured::default() });
                 if matches!(error, TransportError::Status(_) | TransportError::Garbage(_)) { RETRY } else { PAUSE }
             }
         };
@@ -65,30 +79,76 @@ pub(super) async fn hear(shared: &Shared) {
     }
 }
 
-/// Hears a stream to its end. Where what is wanted of a stateless server
-/// changes, another takes its place before it is let go.
-async fn hear_all(shared: &Shared, mut messages: Messages, wanted: &mut watch::Receiver<u64>) {
+/// Hears a server until it falls silent. Where what is wanted of a stateless one
+/// changes, it is asked anew before it is let go of what it was asked last.
+async fn hear_all(shared: &Shared, mut voice: Voice, wanted: &mut watch::Receiver<u64>) {
+    let link = Arc::clone(&voice.link);
+    let renewed = async {
+        match link.era {
+            Era::Legacy => shared.keep_renewed(&shared.subscribers, &link).await,
+            Era::Modern => std::future::pending().await,
+        }
+    };
+    tokio::pin!(renewed);
+    let mut due = None::<Instant>;
     loop {
-        let changes = async {
-            let is_stateless = shared.links.known().is_some_and(|link| link.era == Era::Modern);
-            if !is_stateless || wanted.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            sleep(TOGETHER).await;
+        let asked_anew = async {
+            sleep_until(due?).await;
+            Some(())
         };
         tokio::select! {
             biased;
-            message = messages.next() => {
+            Some(()) = asked_anew => {
+                due = None;
+                let version = *wanted.borrow_and_update();
+                voice.ask_anew(shared, version).await;
+            }
+            Ok(()) = wanted.changed(), if link.era == Era::Modern && due.is_none() => {
+                due = Some(Instant::now() + TOGETHER);
+            }
+            message = voice.next() => {
                 let Some(Ok(message)) = message else { return };
                 take_in(shared, message).await;
             }
-            () = changes => {
-                let Ok(next) = listen(shared, wanted).await else { return };
-                while let Some(Some(Ok(message))) = messages.next().now_or_never() {
-                    take_in(shared, message).await;
-                }
-                messages = next;
+            () = &mut renewed => {}
+        }
+    }
+}
+
+// === impl Voice ===
+
+impl Voice {
+    /// The next message; `None` once either stream has ended.
+    async fn next(&mut self) -> Option<Result<Bytes, TransportError>> {
+        async fn of(messages: Option<&mut Messages>) -> Option<Result<Bytes, TransportError>> {
+            match messages {
+                Some(messages) => messages.next().await,
+                None => std::future::pending().await,
             }
+        }
+        tokio::select! {
+            message = of(self.unaddressed.as_mut()) => message,
+            message = of(self.subscribed.as_mut().map(|(_, messages)| messages)) => message,
+        }
+    }
+
+    /// Asks a stateless server for what is wanted now. Where it does not take
+    /// that, what it was asked before stands.
+    async fn ask_anew(&mut self, shared: &Shared, version: u64) {
+        let Ok(next) = subscribe(shared, &self.link, version).await else {
+            shared.honoured.send_modify(|honoured| (honoured.version, honoured.has_failed) = (version, true));
+            return;
+        };
+        let Some((id, mut last)) = self.subscribed.replace(next) else { return };
+        while let Some(Some(Ok(message))) = last.next().now_or_never() {
+            take_in(shared, message).await;
+        }
+        if self.link.transport.is_pipe() {
+            // Over HTTP the end of the stream says it (MCP 2026-07-28, "stdio").
+            let cancelled =
+                format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
+            // If it does not arrive, what comes of it is dropped.
+            let _ = self.link.notify(cancelled.into()).await;
         }
     }
 }
@@ -118,43 +178,35 @@ async fn look_again(shared: &Shared) {
 
 /// Opens what a server speaks on of its own accord: the stream of one with a
 /// handshake, `subscriptions/listen` of a stateless one, and a pipe in any case.
-async fn listen(shared: &Shared, wanted: &mut watch::Receiver<u64>) -> Result<Messages, TransportError> {
-    let version = *wanted.borrow_and_update();
+async fn listen(shared: &Shared, version: u64) -> Result<Voice, TransportError> {
     // That a server cannot be agreed with says nothing about its stream.
     let unknown = |error: TransportError| TransportError::Unreachable(error.cause());
     let link = shared.links.own(Instant::now() + FETCH_TIMEOUT).await.map_err(unknown)?;
     if link.era == Era::Modern && !shared.transport.is_pipe() {
-        return subscribe(shared, &link, version).await;
-    }
-    if link.era == Era::Legacy {
-        shared.renew(&shared.subscribers, &link).await;
+        let subscribed = subscribe(shared, &link, version).await?;
+        return Ok(Voice { link, unaddressed: None, subscribed: Some(subscribed) });
     }
     let unaddressed = shared.transport.listen(link.headers()).await;
     if matches!(unaddressed, Err(TransportError::SessionLost)) {
         shared.links.forget(&SessionKey::Fresh, &link);
     }
-    let unaddressed = unaddressed?;
+    let unaddressed = Some(unaddressed?);
     if link.era == Era::Legacy {
-        return Ok(unaddressed);
+        return Ok(Voice { link, unaddressed, subscribed: None });
     }
-    match subscribe(shared, &link, version).await {
-        Ok(subscribed) => Ok(both(unaddressed, subscribed)),
+    let subscribed = match subscribe(shared, &link, version).await {
+        Ok(subscribed) => Some(subscribed),
         // It offers none, or does not answer what it does not know.
         Err(TransportError::Status(_) | TransportError::Garbage(_) | TransportError::TimedOut) => {
-            shared.honours(version, HashSet::new());
-            Ok(unaddressed)
+            shared.honoured.send_replace(Honoured { version, ..Honoured::default() });
+            None
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    Ok(Voice { link, unaddressed, subscribed })
 }
 
-/// Two streams as one, which ends with the first of them.
-fn both(one: Messages, other: Messages) -> Messages {
-    let ending = |messages: Messages| messages.map(Some).chain(stream::once(std::future::ready(None)));
-    Box::pin(stream::select(ending(one), ending(other)).scan((), |(), message| std::future::ready(message)))
-}
-
-async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<Messages, TransportError> {
+async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<(u64, Messages), TransportError> {
     let id = shared.links.next_id();
     let mut filter = json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true});
     let resources = shared.subscribers.resources();
@@ -184,16 +236,17 @@ async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<Message
         // It may say nothing before it has something to tell.
         Err(_) => None,
     };
-    let honoured = first.as_ref().and_then(|first| acknowledged(first.clone()));
+    let honoured =
+        first.clone().and_then(|first| UpstreamMessage::scan(first).ok()).and_then(|first| acknowledged(&first));
     let unread = if honoured.is_some() { None } else { first };
-    shared.honours(version, honoured.unwrap_or_default());
-    Ok(Box::pin(stream::iter(unread.map(Ok)).chain(messages)))
+    let resources = honoured.unwrap_or_default();
+    shared.honoured.send_replace(Honoured { version, resources, has_failed: false });
+    Ok((id, Box::pin(stream::iter(unread.map(Ok)).chain(messages))))
 }
 
 /// The resources of which a server says that it tells; `None` where it says
 /// something else.
-fn acknowledged(message: Bytes) -> Option<HashSet<String>> {
-    let message = UpstreamMessage::scan(message).ok()?;
+fn acknowledged(message: &UpstreamMessage) -> Option<HashSet<String>> {
     let UpstreamKind::Notification { method, params: Some(params), .. } = &message.kind else { return None };
     let params: Value = (method == ACKNOWLEDGED).then(|| serde_json::from_str(message.text(*params)).ok())??;
     let resources = params["notifications"]["resourceSubscriptions"].as_array().into_iter().flatten();
@@ -207,6 +260,11 @@ async fn take_in(shared: &Shared, message: Bytes) {
         UpstreamKind::Notification { method, params, .. } => match params {
             Some(params) if method == update::METHOD => {
                 Update::read(&message, *params).iter().for_each(|update| shared.subscribers.tell(update));
+            }
+            // Later than was waited for.
+            _ if method == ACKNOWLEDGED => {
+                let resources = acknowledged(&message).unwrap_or_default();
+                shared.honoured.send_modify(|honoured| honoured.resources = resources);
             }
             _ => {
                 shared.catalogs.hear(method);
@@ -224,17 +282,18 @@ async fn take_in(shared: &Shared, message: Bytes) {
 // === impl Shared ===
 
 impl Shared {
-    /// Notes what the server tells of.
-    fn honours(&self, version: u64, resources: HashSet<String>) {
-        self.honoured.send_replace(Honoured { version, resources });
-    }
-
     /// Takes in that a resource changed, as it was said in the midst of a call:
-    /// to the client's own session, where that is listened to, or to all.
-    pub(super) fn updated(&self, session: Option<u128>, update: &Update<'_>) {
+    /// to the client's own session, where that is listened to, or else to all
+    /// where it was said to no one client's session.
+    pub(super) fn updated(&self, session: Option<u128>, link: &Arc<Link>, update: &Update<'_>) {
+        let is_common = || {
+            let is_own = || self.links.known().is_some_and(|own| Arc::ptr_eq(&own, link));
+            !link.is_alone() && (link.session.is_none() || is_own())
+        };
         match session.and_then(|session| self.watches.known(session)) {
             Some(watch) => watch.subscribers.tell(update),
-            None => self.subscribers.tell(update),
+            None if is_common() => self.subscribers.tell(update),
+            None => {}
         }
     }
 }

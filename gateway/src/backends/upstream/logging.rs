@@ -3,6 +3,8 @@
 //! A client's own session is told what its client wants. What is shared is
 //! told the lowest that anyone wants, and each call's messages are filtered.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -14,6 +16,9 @@ use crate::mcp::log_level::LogLevel;
 use crate::mcp::request::McpRequest;
 use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
+
+/// How long a call waits for its server to take in a level.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 // === impl Shared ===
 
@@ -31,10 +36,12 @@ impl Shared {
         // First, so that calls at the same time do not tell it again.
         link.level.set(level);
         let params = json!({"level": level.as_str()});
+        let deadline = deadline.min(Instant::now() + TIMEOUT);
         let id = self.links.next_id();
         let told = handshake::ask(link, id, "logging/setLevel", params, deadline).await;
         if let Err(error) = told {
-            // What it says too much is filtered.
+            // What it says too much is filtered. It is told again.
+            link.level.clear();
             tracing::debug!(upstream = %self.settings.name, %error, "the server did not take in a log level");
         }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
@@ -63,28 +62,12 @@ pub(super) async fn wait(
     let UpstreamKind::Result { result, .. } = made.kind else { return Err(Rejection::Internal) };
     let task = Standing(made.text(result).to_owned());
     let id = task.text("taskId").map(Cow::into_owned).ok_or_else(|| call.cannot("the server's task has no id"))?;
-    let mut waited_for = WaitedFor { shared, call, id: Some(&id) };
     let outcome = follow(shared, call, &id, task, client).await;
-    if outcome.is_ok() {
-        waited_for.id = None;
+    // That a client is gone is no cancellation: then the task goes on.
+    if outcome.is_err() {
+        shared.end_task(call, &id);
     }
     outcome
-}
-
-/// A task that somebody waits for; it is ended when nobody does any more.
-struct WaitedFor<'a> {
-    shared: &'a Arc<Shared>,
-    call: &'a Call,
-    /// `None` once it has ended.
-    id: Option<&'a str>,
-}
-
-impl Drop for WaitedFor<'_> {
-    fn drop(&mut self) {
-        if let (Some(id), Ok(_)) = (self.id, Handle::try_current()) {
-            self.shared.end_task(self.call, id);
-        }
-    }
 }
 
 async fn follow(

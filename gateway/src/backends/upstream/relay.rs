@@ -273,7 +273,7 @@ impl Relay {
             update::METHOD => {
                 let update = params.and_then(|params| Update::read(message, params));
                 let session = request.session.as_ref().map(|session| session.key);
-                update.iter().for_each(|update| self.shared.updated(session, update));
+                update.iter().for_each(|update| self.shared.updated(session, &self.sent.link, update));
                 false
             }
             // About requests of the server.

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, watch};
 
 use super::link::Link;
 use crate::backends::Hear;
-use crate::mcp::update::Update;
+use crate::mcp::update::{self, Update};
 
 /// Resources that are subscribed to at one server.
 const MAX_RESOURCES: usize = 10_000;
@@ -84,6 +84,17 @@ impl Subscribers {
     /// The resources that somebody wants to hear of.
     pub(super) fn resources(&self) -> Vec<Arc<str>> {
         self.state().hearers.keys().cloned().collect()
+    }
+
+    /// Whether nobody wants to hear of anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().hearers.is_empty()
+    }
+
+    /// Tells everybody that what they want to hear of may have changed, because
+    /// nobody listened for a while.
+    pub(super) fn tell_all(&self) {
+        self.resources().iter().for_each(|uri| update::unheard(uri, |update| self.tell(update)));
     }
 
     /// Counts the changes of what is wanted.

@@ -7,11 +7,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::link::Link;
 use super::links::SessionKey;
@@ -28,6 +31,10 @@ use crate::rejection::{Rejection, UpstreamFailureKind};
 
 /// How long a server may take to take in a subscription.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What could not be subscribed to again is tried again after this.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+/// Resources that are subscribed to again at a time.
+const AT_ONCE: usize = 8;
 /// By what servers say that they do not know a resource (MCP 2025-11-25 and
 /// 2026-07-28, "Resources", error handling).
 const UNKNOWN_RESOURCE: [i64; 2] = [-32002, -32602];
@@ -38,6 +45,8 @@ pub(super) struct Honoured {
     /// The [version](Subscribers::version) of what it was asked.
     pub(super) version: u64,
     pub(super) resources: HashSet<String>,
+    /// Whether it could not be asked the last time.
+    pub(super) has_failed: bool,
 }
 
 /// One subscription; it ends when it is dropped.
@@ -92,7 +101,11 @@ impl Shared {
             (Era::Legacy, _) => Place::Together,
         };
         let subscribers = place.subscribers(self);
-        let turn = subscribers.turn(&uri).await;
+        // By listening all is said at once.
+        let turn = match place {
+            Place::Listened => None,
+            _ => Some(timeout_at(deadline, subscribers.turn(&uri)).await.map_err(|_| Rejection::Overloaded)?),
+        };
         let number = subscribers.add(&uri, hear).ok_or(Rejection::Overloaded)?;
         // From here on it leaves by itself.
         let subscription =
@@ -124,8 +137,11 @@ impl Shared {
         let mut honoured = self.honoured.subscribe();
         let honoured = timeout_at(deadline, honoured.wait_for(|honoured| honoured.version >= wanted)).await;
         let honoured = honoured.map_err(|_| Refused::Failed(TransportError::TimedOut))?;
-        let is_there = honoured.is_ok_and(|honoured| honoured.resources.contains(uri));
-        if is_there { Ok(()) } else { Err(Refused::Code(0)) }
+        match honoured {
+            Ok(honoured) if honoured.resources.contains(uri) => Ok(()),
+            Ok(honoured) if !honoured.has_failed => Err(Refused::Code(0)),
+            _ => Err(Refused::Failed(TransportError::Unreachable("it could not be asked to tell of it".to_owned()))),
+        }
     }
 
     /// Says something of a resource to a server with a handshake; once more
@@ -161,21 +177,38 @@ impl Shared {
         }
     }
 
-    /// Subscribes again, under another agreement, to all that is wanted.
-    pub(super) async fn renew(&self, subscribers: &Subscribers, link: &Arc<Link>) {
-        if subscribers.are_under(link) {
-            return;
-        }
-        for uri in subscribers.resources() {
-            let _turn = subscribers.turn(&uri).await;
-            if subscribers.has(&uri) {
-                let said = self.say_under(link, "resources/subscribe", &uri, Instant::now() + TIMEOUT).await;
-                if said.is_err() {
-                    tracing::warn!(upstream = %self.settings.name, "a subscription could not be made again");
-                }
+    /// Subscribes again, under another agreement, to all that is wanted, and
+    /// keeps trying; never returns.
+    pub(super) async fn keep_renewed(&self, subscribers: &Subscribers, link: &Arc<Link>) {
+        while !subscribers.are_under(link) {
+            if self.renew(subscribers, link).await {
+                subscribers.are_now_under(link);
+            } else {
+                sleep(RENEWAL_PAUSE).await;
             }
         }
-        subscribers.are_now_under(link);
+        std::future::pending().await
+    }
+
+    /// Says whether the server has heard of all of them.
+    async fn renew(&self, subscribers: &Subscribers, link: &Arc<Link>) -> bool {
+        let renewed = subscribers.resources().into_iter().map(|uri| -> BoxFuture<'_, bool> {
+            Box::pin(async move {
+                let _turn = subscribers.turn(&uri).await;
+                if !subscribers.has(&uri) {
+                    return true;
+                }
+                let said = self.say_under(link, "resources/subscribe", &uri, Instant::now() + TIMEOUT).await;
+                // What it refuses it refuses again.
+                !matches!(said, Err(Refused::Failed(_)))
+            })
+        });
+        let renewed: Vec<_> = renewed.collect();
+        let has_all = stream::iter(renewed).buffer_unordered(AT_ONCE).all(std::future::ready).await;
+        if !has_all {
+            tracing::warn!(upstream = %self.settings.name, "subscriptions could not be made again yet");
+        }
+        has_all
     }
 
     async fn unsubscribe(&self, place: &Place, uri: &str) {
@@ -220,7 +253,9 @@ impl Place {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.place.subscribers(&self.shared).remove(&self.uri, self.number);
-        let is_over = !matches!(self.place, Place::Listened) && !self.place.subscribers(&self.shared).has(&self.uri);
+        // A successor of the same name may have subscribed in the same session.
+        let is_said = !matches!(self.place, Place::Listened) && !self.shared.retired.load(Ordering::Relaxed);
+        let is_over = is_said && !self.place.subscribers(&self.shared).has(&self.uri);
         if let (true, Ok(runtime)) = (is_over, Handle::try_current()) {
             let (shared, place, uri) = (Arc::clone(&self.shared), self.place.clone(), Arc::clone(&self.uri));
             runtime.spawn(async move { shared.unsubscribe(&place, &uri).await });

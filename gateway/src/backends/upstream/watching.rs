@@ -5,6 +5,7 @@
 //! something, and ends with the client's session.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
 
 use super::asking::Asking;
 use super::introduction::Introduction;
@@ -72,10 +73,15 @@ impl Watches {
         abilities: Capabilities,
     ) -> Option<Arc<Watch>> {
         let mut all = self.all();
-        if let Some((watch, _)) = all.get(&session.key) {
-            return Some(Arc::clone(watch));
+        if let Some((watch, task)) = all.get(&session.key) {
+            if watch.session.as_ptr() == Arc::as_ptr(session) {
+                return Some(Arc::clone(watch));
+            }
+            // Of a session that was forgotten, and made again from its id.
+            task.abort();
+            all.remove(&session.key);
         }
-        if all.len() >= MAX_WATCHES {
+        if all.len() >= MAX_WATCHES || shared.retired.load(Ordering::Relaxed) {
             return None;
         }
         let watch = Arc::new(Watch {
@@ -89,7 +95,7 @@ impl Watches {
         let task = tokio::spawn(async move {
             running.run(&shared).await;
             if let Some(shared) = shared.upgrade() {
-                shared.watches.end(key);
+                shared.watches.all().retain(|other, (watch, _)| *other != key || !Arc::ptr_eq(watch, &running));
             }
         });
         all.insert(session.key, (Arc::clone(&watch), task.abort_handle()));
@@ -152,14 +158,24 @@ impl Watch {
         let _ = timeout_at(deadline, tried.wait_for(|tried| *tried)).await;
     }
 
-    /// Runs until the client's session or the upstream is gone.
+    /// Whether somebody would hear it.
+    fn is_wanted(&self) -> bool {
+        self.session.upgrade().is_some_and(|session| session.outbox().is_read() || !self.subscribers.is_empty())
+    }
+
+    /// Runs until nobody would hear it, or the upstream is gone.
     async fn run(&self, shared: &Weak<Shared>) {
-        while self.session.strong_count() > 0 {
+        let mut was_heard = false;
+        // What it was made for may be about to come.
+        while self.is_wanted() || !*self.tried.borrow() {
             let Some(shared) = shared.upgrade() else { return };
             let opened = self.open(&shared).await;
             self.tried.send_replace(true);
             let pause = match opened {
                 Ok((link, messages)) => {
+                    if std::mem::replace(&mut was_heard, true) {
+                        self.subscribers.tell_all();
+                    }
                     self.hear_all(&shared, &link, messages).await;
                     PAUSE
                 }
@@ -168,7 +184,10 @@ impl Watch {
             };
             let pause = pause.max(shared.circuit.retry_after());
             drop(shared);
-            sleep(pause).await;
+            let end = Instant::now() + pause;
+            while Instant::now() < end && self.is_wanted() {
+                sleep_until(end.min(Instant::now() + LOOK_INTERVAL)).await;
+            }
         }
     }
 
@@ -184,7 +203,6 @@ impl Watch {
     async fn open(&self, shared: &Shared) -> Result<(Arc<Link>, Messages), TransportError> {
         let unknown = |error: TransportError| TransportError::Unreachable(error.cause());
         let link = self.link(shared, Instant::now() + AGREE_TIMEOUT).await.map_err(unknown)?;
-        shared.renew(&self.subscribers, &link).await;
         match shared.transport.listen(link.headers()).await {
             Ok(messages) => Ok((link, messages)),
             Err(error) => {
@@ -198,6 +216,10 @@ impl Watch {
 
     async fn hear_all(&self, shared: &Shared, link: &Arc<Link>, mut messages: Messages) {
         let (mut asking, mut look) = (Asking::default(), interval(LOOK_INTERVAL));
+        // At first there is nothing to be seen yet.
+        look.reset();
+        let renewed = shared.keep_renewed(&self.subscribers, link);
+        tokio::pin!(renewed);
         loop {
             tokio::select! {
                 message = messages.next() => {
@@ -213,10 +235,11 @@ impl Watch {
                     let _ = shared.transport.notify(answer, link.headers()).await;
                 }
                 _ = look.tick() => {
-                    if self.session.strong_count() == 0 {
+                    if !self.is_wanted() {
                         return;
                     }
                 }
+                () = &mut renewed => {}
             }
         }
     }

@@ -92,9 +92,18 @@ fn is_answered(message: &[u8]) -> bool {
 
 impl Decoder {
     /// Whether a message is a batch of a client that may send one.
-    pub(super) fn takes_batch(&self, arrival: &Arrival, body: &[u8]) -> bool {
-        let version = || self.legacy(arrival, "", headers::version(&arrival.headers));
-        is_batch(body) && matches!(version(), Ok((Version::V2025_03_26, _)))
+    ///
+    /// # Errors
+    ///
+    /// If its session is unknown.
+    pub(super) fn takes_batch(&self, arrival: &Arrival, body: &[u8]) -> Result<bool, Rejection> {
+        if !is_batch(body) {
+            return Ok(false);
+        }
+        match self.legacy(arrival, "", headers::version(&arrival.headers)) {
+            Err(Rejection::UnknownSession) => Err(Rejection::UnknownSession),
+            version => Ok(matches!(version, Ok((Version::V2025_03_26, _)))),
+        }
     }
 
     /// Carries a batch.

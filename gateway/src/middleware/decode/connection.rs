@@ -67,8 +67,11 @@ pub struct Connection {
 impl DecodeLayer {
     /// The same decoding for connections without HTTP, in front of `calls`.
     #[must_use]
-    pub fn messages<S>(&self, calls: S) -> Messages<S> {
-        Messages::new(Arc::clone(&self.decoder), calls)
+    pub fn messages<S: Clone + Send + Sync + 'static>(&self, calls: S) -> Messages<S> {
+        let messages = Messages::new(Arc::clone(&self.decoder), calls);
+        // Streams that began under what was in force before go on under this.
+        self.decoder.settings.connections.event_sources.serve_by(messages.clone());
+        messages
     }
 }
 

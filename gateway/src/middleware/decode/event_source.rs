@@ -6,11 +6,13 @@
 //! stream may outlive a reload; its life is a day at most. A replica's token
 //! says where the stream is, too.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{once, poll_fn};
@@ -43,7 +45,12 @@ const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct EventSources {
     open: Mutex<HashMap<u128, Weak<Connection>>>,
     places: Arc<Places>,
+    /// What serves messages now, a [`Messages`].
+    latest: ArcSwapOption<Latest>,
 }
+
+/// Of whatever type it is.
+type Latest = Box<dyn Any + Send + Sync>;
 
 /// One open stream; dropping it ends what runs for its client.
 struct Open<S>
@@ -60,13 +67,29 @@ where
 
 impl Default for EventSources {
     fn default() -> Self {
-        Self { open: Mutex::default(), places: Arc::new(Places::new(MAX_OPEN, MAX_OF_CALLER)) }
+        Self {
+            open: Mutex::default(),
+            places: Arc::new(Places::new(MAX_OPEN, MAX_OF_CALLER)),
+            latest: ArcSwapOption::empty(),
+        }
     }
 }
 
 // === impl EventSources ===
 
 impl EventSources {
+    /// Messages are served by these from now on.
+    pub(super) fn serve_by<S: Clone + Send + Sync + 'static>(&self, messages: Messages<S>) {
+        let latest: Latest = Box::new(messages);
+        self.latest.store(Some(Arc::new(latest)));
+    }
+
+    /// What serves messages now, or `first` did when a stream was opened.
+    fn current<S: Clone + Send + Sync + 'static>(&self, first: &Messages<S>) -> Messages<S> {
+        let latest = self.latest.load();
+        latest.as_ref().and_then(|latest| latest.downcast_ref::<Messages<S>>()).unwrap_or(first).clone()
+    }
+
     /// Opens a client's stream.
     pub(super) fn open<S>(
         self: &Arc<Self>,
@@ -94,7 +117,8 @@ impl EventSources {
         let endpoint = Bytes::from(format!("event: endpoint\ndata: /messages?session={token}\n\n"));
         let listening = {
             let (connection, messages) = (Arc::clone(&connection), messages.clone());
-            tokio::spawn(async move { connection.listen(|| messages.clone()).await }).abort_handle()
+            let sources = Arc::clone(self);
+            tokio::spawn(async move { connection.listen(|| sources.current(&messages)).await }).abort_handle()
         };
         let stream = Open { id, sources: Arc::clone(self), connection, messages, _place: place };
         let end = Instant::now() + arrival.record.life(MAX_LIFE);
@@ -102,8 +126,9 @@ impl EventSources {
             let _ = &stream;
             said.poll_recv(cx)
         });
+        let listening = Ending(listening);
         let events = rest.map(|message| sse::encode(&message)).take_until(Box::pin(async move {
-            let _ended = Ending(listening);
+            let _ended = listening;
             sleep_until(end).await;
         }));
         Ok(event_stream(Body::standing(Events::new(Box::pin(once(std::future::ready(endpoint)).chain(events))))))
@@ -182,7 +207,7 @@ where
         self.sources.table().remove(&self.id);
         // Without a runtime the process is ending, and all that runs with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (connection, messages) = (Arc::clone(&self.connection), self.messages.clone());
+        let (connection, messages) = (Arc::clone(&self.connection), self.sources.current(&self.messages));
         runtime.spawn(async move { connection.end(&messages).await });
     }
 }

@@ -102,7 +102,6 @@ async fn what_is_no_message_is_refused_with_the_code_for_it() {
         (deep.as_str(), -32700),
         ("null", -32600),
         ("[]", -32600),
-        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}"#, -32600),
     ] {
