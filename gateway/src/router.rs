@@ -1,6 +1,7 @@
 //! Sends each request where it belongs: to the backend that serves the tool,
 //! prompt or resource, or, for what concerns the gateway itself, nowhere further.
 
+mod cursor;
 mod gateway;
 mod items;
 mod listen;
@@ -74,7 +75,7 @@ impl Router {
                 Ok(Answer::result(request.id_text(), "{}"))
             }
             Operation::Listen(filter) => listen::open(&self, &request, filter).await,
-            Operation::List(kind) => listing::list(&self.backends, &request, *kind).await,
+            Operation::List(kind) => listing::list(&self, &request, *kind).await,
             Operation::Task { task, .. } => {
                 let task = Arc::clone(task);
                 let backend = self.backends.named(&task.upstream).ok_or(Rejection::UnknownTask)?;

@@ -54,6 +54,8 @@ pub enum Purpose {
     Post,
     /// `taskId`
     Task,
+    /// `nextCursor`
+    Cursor,
     /// For tests of what must not be taken for something else.
     #[cfg(test)]
     Test,
@@ -215,6 +217,7 @@ impl Purpose {
             Self::State => "state",
             Self::Post => "post",
             Self::Task => "task",
+            Self::Cursor => "cursor",
             #[cfg(test)]
             Self::Test => "test",
         }

@@ -5,14 +5,20 @@ use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
+use crate::piped_questions::conformance_stdio;
 use crate::questions::pinned;
 
 const MODELS: &str = "models:\n  chat: {path: builtin, device: cpu}\n";
 
 fn gateway(policies: &str) -> Gateway {
-    let entry = |url: String| format!("{{url: \"{url}\", sampling: {{answerWith: chat}}}}");
-    let entries =
-        [("old", entry(pinned("legacy"))), ("new", entry(pinned("modern"))), ("all", entry(upstream::everything()))];
+    let sampled = |entry: &str| format!("{}, sampling: {{answerWith: chat}}}}", entry.trim_end_matches('}'));
+    let entry = |url: String| sampled(&format!("{{url: \"{url}\"}}"));
+    let entries = [
+        ("old", entry(pinned("legacy"))),
+        ("new", entry(pinned("modern"))),
+        ("all", entry(upstream::everything())),
+        ("child", sampled(&conformance_stdio("legacy"))),
+    ];
     let upstreams: Vec<_> = entries.iter().map(|(name, entry)| (*name, entry.as_str())).collect();
     let gateway = Home::with_policies(policies).serve(&standard(&upstreams, MODELS));
     wait_until("every upstream's tools", || {
@@ -28,6 +34,7 @@ fn calls() -> Value {
         {"name": "old__test_sampling", "arguments": prompt},
         {"name": "new__test_sampling", "arguments": prompt},
         {"name": "all__trigger-sampling-request", "arguments": {"prompt": "hello", "maxTokens": 20}},
+        {"name": "child__test_sampling", "arguments": prompt},
     ])
 }
 
@@ -46,7 +53,7 @@ fn the_model_answers_where_the_client_cannot() {
         }
         // Each is a call of the model's tool, metered as the caller's own.
         let after = gateway.metric("mcp_tool_invocations_total", &[("tool_name", "chat"), ("status", "success")]);
-        assert_eq!(after - before, 3.0, "{sdk:?}: {report}");
+        assert_eq!(after - before, 4.0, "{sdk:?}: {report}");
     }
 }
 

@@ -18,6 +18,7 @@ mod legacy;
 mod modern;
 mod observability;
 mod parallel;
+mod piped_questions;
 mod policies;
 mod questions;
 mod rate_limits;

@@ -31,11 +31,20 @@ pub(crate) fn started(era: &str) -> Peer {
 
 fn gateway(upstreams: &[(&str, String)]) -> Gateway {
     let entries: Vec<_> = upstreams.iter().map(|(name, url)| (*name, format!("{{url: \"{url}\"}}"))).collect();
-    let entries: Vec<_> = entries.iter().map(|(name, entry)| (*name, entry.as_str())).collect();
+    over(&entries)
+}
+
+/// A gateway over upstreams (name, configuration entry) that are there already.
+pub(crate) fn over(upstreams: &[(&str, String)]) -> Gateway {
+    let entries: Vec<_> = upstreams.iter().map(|(name, entry)| (*name, entry.as_str())).collect();
     let gateway = Gateway::over(&entries);
     wait_until("every upstream's tools", || {
-        let tools = gateway.client().tools();
-        upstreams.iter().all(|(name, _)| tools.iter().any(|tool| tool.starts_with(&format!("{name}__"))))
+        // While none of them answers, that is an error.
+        let listed = gateway.client().request("tools/list", &json!({})).json();
+        let tools: Vec<_> = listed["result"]["tools"].as_array().into_iter().flatten().collect();
+        let has =
+            |name: &str| tools.iter().any(|tool| tool["name"].as_str().is_some_and(|tool| tool.starts_with(name)));
+        upstreams.iter().all(|(name, _)| has(&format!("{name}__")))
     });
     gateway
 }
@@ -55,7 +64,7 @@ pub(crate) fn text(call: &Value) -> String {
     })
 }
 
-fn assert_asks(sdk: Sdk, url: &str, prefix: &str) {
+pub(crate) fn assert_asks(sdk: Sdk, url: &str, prefix: &str) {
     let call = |tool: &str, arguments: Value| json!({"name": format!("{prefix}{tool}"), "arguments": arguments});
     let calls = json!([
         call("test_elicitation", json!({"message": "Who are you?"})),

@@ -80,6 +80,16 @@ impl Client {
         Request { headers: self.headers.clone(), ..Request::new("GET", &self.path) }.send(self.address)
     }
 
+    /// Ends the session.
+    ///
+    /// # Panics
+    ///
+    /// When it is not ended.
+    pub fn end_session(&self) {
+        let request = Request { headers: self.headers.clone(), ..Request::new("DELETE", &self.path) };
+        assert_eq!(request.send(self.address).status, 204);
+    }
+
     /// Opens the stream of a session, or has the rest of the one that broke off
     /// after the event of this id.
     ///
@@ -152,7 +162,7 @@ impl Client {
         self.initialize_able(revision, &json!({}))
     }
 
-    /// The same for a client of these capabilities.
+    /// As [`Client::initialize`], with these capabilities.
     pub fn initialize_able(&self, revision: &str, capabilities: &Value) -> (Reply, Self) {
         let info = json!({"name": "tests", "version": "1"});
         let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": info});

@@ -94,6 +94,11 @@ pub fn python_stdio(series: &str) -> String {
     stdio(&[&interpreter, &installed("peers/python/server.py"), Path::new("stdio")])
 }
 
+/// The conformance suite's upstream, of one era, as a child process.
+pub fn conformance_stdio(binary: &str, era: &str) -> String {
+    stdio(&[Path::new(binary), Path::new("--stdio"), Path::new("--era"), Path::new(era)])
+}
+
 fn node_path() -> std::path::PathBuf {
     installed("peers/node/node_modules/node/bin/node")
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::beside::Beside;
 use super::{tool, uri};
@@ -47,6 +48,9 @@ pub struct ItemList {
     pub items: Vec<Arc<Item>>,
     /// What the upstream says beside them.
     pub beside: Beside,
+    /// Until when it may be shown without asking again, where the upstream says
+    /// so (MCP 2026-07-28, "Caching").
+    pub until: Option<Instant>,
     by_key: HashMap<Arc<str>, usize, RandomState>,
 }
 

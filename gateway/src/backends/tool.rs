@@ -10,6 +10,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use http::HeaderValue;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::beside::Beside;
 use super::settings::ToolSelection;
@@ -64,6 +65,9 @@ pub struct ToolList {
     pub tools: Vec<Arc<Tool>>,
     /// What the upstream says beside them.
     pub beside: Beside,
+    /// Until when it may be shown without asking again, where the upstream says
+    /// so (MCP 2026-07-28, "Caching").
+    pub until: Option<Instant>,
     by_full_name: HashMap<Arc<str>, usize, RandomState>,
 }
 

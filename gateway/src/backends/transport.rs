@@ -15,6 +15,7 @@ pub mod websocket;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue};
@@ -41,11 +42,22 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// When the caller stops waiting for the first message of the reply.
     pub deadline: Instant,
-    /// Whether this is a call of a client that can be asked something. On a
-    /// pipe, where a question of the server names no call, it is laid before
-    /// the one call of this kind; where there is none, or several, it goes to
-    /// whoever [listens](Transport::listen).
-    pub takes_questions: bool,
+    /// Which questions of the server are its client's, where they name no
+    /// request. Those that are nobody's go to whoever
+    /// [listens](Transport::listen).
+    pub questions: Questions,
+}
+
+/// Which questions of a server a request takes on a pipe, where they come
+/// beside the requests and name none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Questions {
+    /// None: its client cannot be asked.
+    None,
+    /// Those that can be no other's: while it is the only one that takes any.
+    Own,
+    /// All of them: whoever takes questions on this pipe is the same client.
+    All,
 }
 
 /// Messages that belong to one request, in order, the response last.
@@ -131,6 +143,16 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// See [`TransportError`].
     fn notify(&self, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>>;
 
+    /// Sends a response to something that the server asked over a connection,
+    /// and over no other: where that is lost, nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    fn reply(&self, _connection: u64, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.notify(body, headers)
+    }
+
     /// Counts the connections that were lost, each with everything that was
     /// negotiated over it. Transports that pool connections lose none.
     fn lost(&self) -> watch::Receiver<u64> {
@@ -158,6 +180,12 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// message it does not know, and with which all that was negotiated ends.
     fn is_pipe(&self) -> bool {
         false
+    }
+
+    /// Another pipe to the same server, not connected yet, for one client
+    /// alone; `None` where messages do not share one.
+    fn another(&self) -> Option<Arc<dyn Transport>> {
+        None
     }
 
     /// Whether a server that is reached this way is surely none of a stateless

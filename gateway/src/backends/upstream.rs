@@ -19,6 +19,8 @@ mod links;
 mod listing;
 mod logging;
 mod parking;
+mod pipes;
+mod place;
 mod polling;
 mod relay;
 mod rounds;
@@ -129,7 +131,7 @@ impl Upstream {
     ) -> Result<Arc<Self>, globset::Error> {
         let naming = ToolNaming::new(Arc::clone(&settings.name), separator, settings.tools.clone())?;
         let shared = Arc::new(Shared {
-            links: Links::new(Arc::clone(&transport)),
+            links: Links::new(Arc::clone(&settings.name), Arc::clone(&transport)),
             circuit: Circuit::new(settings.retry),
             catalogs: Catalogs::new(naming, &settings.name, separator),
             label: uri::label(&settings.name),
@@ -163,7 +165,7 @@ impl Backend for Upstream {
     }
 
     fn known_tools(&self, abilities: Capabilities) -> Option<Arc<ToolList>> {
-        match self.shared.catalogs.tools_for(self.shared.told(abilities)) {
+        match self.shared.catalogs.tools_for(self.shared.answering(abilities)) {
             None => self.shared.catalogs.tools().known(),
             Some(tools) => tools.known(),
         }
@@ -209,7 +211,7 @@ impl Backend for Upstream {
             let shared = &self.shared;
             let Some(catalog) = shared.catalogs.of(kind) else { return Ok(Arc::default()) };
             shared.circuit.check().map_err(|_| shared.failure_of(UpstreamFailureKind::Unreachable))?;
-            let list = catalog.fresh(shared.transport.as_ref(), &shared.links, deadline).await;
+            let list = catalog.fresh(&shared.links, deadline).await;
             list.map_err(|error| shared.failure(&error))
         })
     }
@@ -224,7 +226,7 @@ impl Backend for Upstream {
             let known = prompts.known().and_then(|list| list.get(full_name).cloned());
             let found = match known {
                 Some(item) => Some(item),
-                None => self.shared.search(prompts, deadline).await?.get(full_name).cloned(),
+                None => self.shared.search(prompts, false, deadline).await?.get(full_name).cloned(),
             };
             Ok(found.map(|item| Arc::clone(item.name.own())))
         })
@@ -237,10 +239,11 @@ impl Backend for Upstream {
         deadline: Instant,
     ) -> BoxFuture<'a, Result<Option<Arc<Tool>>, UpstreamFailure>> {
         Box::pin(async move {
-            let catalogs = &self.shared.catalogs;
-            let list = match catalogs.tools_for(self.shared.told(abilities)) {
-                None => self.shared.search(catalogs.tools(), deadline).await?,
-                Some(tools) => self.shared.search(&tools, deadline).await?,
+            let (shared, catalogs) = (&self.shared, &self.shared.catalogs);
+            let list = match catalogs.tools_for(shared.answering(abilities)) {
+                None => shared.search(catalogs.tools(), false, deadline).await?,
+                // Looked at over a pipe that nobody else has.
+                Some(tools) => shared.search(&tools, shared.transport.is_pipe(), deadline).await?,
             };
             Ok(list.get(full_name).cloned())
         })
@@ -293,8 +296,8 @@ impl Backend for Upstream {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.retire();
-            self.shared.links.end_all().await;
-            self.shared.transport.close().await;
+            // At the same time: a process may take its time to end.
+            tokio::join!(self.shared.links.end_all(), self.shared.transport.close());
         })
     }
 }
@@ -307,21 +310,11 @@ impl Shared {
         if self.settings.sampling.is_some() { abilities.with_sampling() } else { abilities }
     }
 
-    /// What the server is told that a client can be asked: one process cannot
-    /// tell its clients from each other.
-    fn told(&self, abilities: Capabilities) -> Capabilities {
-        if self.transport.is_pipe() {
-            return Capabilities::NONE;
-        }
-        self.answering(abilities)
-    }
-
     /// The tools that clients of these abilities see.
     async fn tools(&self, abilities: Capabilities, deadline: Instant) -> Result<Arc<ToolList>, TransportError> {
-        let transport = self.transport.as_ref();
-        match self.catalogs.tools_for(self.told(abilities)) {
-            None => self.catalogs.tools().fresh(transport, &self.links, deadline).await,
-            Some(tools) => tools.fresh(transport, &self.links, deadline).await,
+        match self.catalogs.tools_for(self.answering(abilities)) {
+            None => self.catalogs.tools().fresh(&self.links, deadline).await,
+            Some(tools) => tools.fresh(&self.links, deadline).await,
         }
     }
 
@@ -337,10 +330,12 @@ impl Shared {
         Ok(vec![(place, state.seal(&self.keys, &call.request, &call.callee, &self.settings.name))])
     }
 
-    /// Looks for what is not on a list, waiting out short outages.
+    /// Looks for what is not on a list, waiting out short outages; `is_alone`
+    /// says whether those say nothing about the server to others.
     async fn search<L: Listing>(
         &self,
         catalog: &Catalog<L>,
+        is_alone: bool,
         deadline: Instant,
     ) -> Result<Arc<L::List>, UpstreamFailure> {
         let deadline = deadline.min(Instant::now() + self.settings.timeout);
@@ -350,12 +345,12 @@ impl Shared {
                 self.metrics.upstream_request(&self.settings.name, "circuit_open");
                 self.failure_of(UpstreamFailureKind::Unreachable)
             })?;
-            let error = match catalog.searched(self.transport.as_ref(), &self.links, deadline).await {
+            let error = match catalog.searched(&self.links, deadline).await {
                 Ok(list) => return Ok(list),
                 Err(error) => error,
             };
             attempts += 1;
-            let Some(pause) = self.pause(&error, attempts, deadline) else {
+            let Some(pause) = self.pause(&error, is_alone, attempts, deadline) else {
                 self.metrics.upstream_request(&self.settings.name, error.kind().as_str());
                 return Err(self.failure(&error));
             };

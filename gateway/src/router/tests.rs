@@ -91,13 +91,56 @@ async fn where_all_servers_fail_so_does_the_list() {
     assert!(names(&ask(&router(&[]), list()).await).is_empty());
 }
 
+fn page(cursor: &str) -> Box<McpRequest> {
+    let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#);
+    let mut request = request(Operation::List(ItemKind::Tool), &message);
+    request.filter = Filter::new(|_| true);
+    request
+}
+
 #[tokio::test]
-async fn no_cursor_was_ever_handed_out() {
-    let router = router(&[backend("a", &["m"])]);
-    for (cursor, known) in [("\"\"", false), ("\"x\"", false), ("null", true)] {
-        let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#);
-        let answer = router.clone().oneshot(request(Operation::List(ItemKind::Tool), &message)).await;
-        assert_eq!(answer.is_ok(), known, "{cursor}");
+async fn a_long_list_has_pages_in_their_order() {
+    let tools: Vec<String> = (0..1_250).map(|index| format!("tool-{index}")).collect();
+    let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+    let router = router(&[backend("a", &tools), backend("b", &tools)]);
+    let (mut all, mut sizes, mut answer) = (Vec::new(), Vec::new(), ask(&router, list()).await);
+    loop {
+        let shown: Vec<String> = names(&answer).into_iter().map(str::to_owned).collect();
+        sizes.push(shown.len());
+        all.extend(shown);
+        let next = &answer["result"]["nextCursor"];
+        if next.is_null() {
+            break;
+        }
+        answer = ask(&router, page(&next.to_string())).await;
+    }
+    assert_eq!(sizes, [1_000, 1_000, 500]);
+    let expected = ["a", "b"].iter().flat_map(|name| tools.iter().map(move |tool| format!("{name}__{tool}")));
+    assert!(all.into_iter().eq(expected));
+}
+
+#[tokio::test]
+async fn a_cursor_is_of_use_to_its_caller_for_its_list_alone() {
+    let tools: Vec<String> = (0..1_001).map(|index| format!("tool-{index}")).collect();
+    let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+    let router = router(&[backend("a", &tools)]);
+    let cursor = ask(&router, list()).await["result"]["nextCursor"].to_string();
+    let of_prompts = Box::new(McpRequest { operation: Operation::List(ItemKind::Prompt), ..*page(&cursor) });
+    let elsewhere = Box::new(McpRequest { server: Some("a".into()), ..*page(&cursor) });
+    let bobs =
+        Box::new(McpRequest { principal: Arc::new(portcullis_policies::Principal::anonymous([])), ..*page(&cursor) });
+    for (request, known) in [
+        (page(&cursor), true),
+        (page("null"), true),
+        (page("\"\""), false),
+        (page("\"x\""), false),
+        (page("7"), false),
+        (of_prompts, false),
+        (elsewhere, false),
+        (bobs, false),
+    ] {
+        let answer = router.clone().oneshot(request).await;
+        assert_eq!(answer.is_ok(), known, "{answer:?}");
     }
 }
 

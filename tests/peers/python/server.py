@@ -5,6 +5,7 @@ alone. Over a network it listens on a port of loopback, a free one unless told o
 that port as one JSON line, as every peer server does.
 """
 
+import asyncio
 import json
 import os
 import socket
@@ -13,7 +14,8 @@ import threading
 
 import anyio
 import uvicorn
-from mcp.types import Completion
+from mcp.types import Completion, SamplingMessage, TextContent
+from pydantic import BaseModel
 
 try:
     from mcp.server import MCPServer
@@ -60,6 +62,51 @@ async def grow(name: str, ctx: Context) -> str:
         await ctx.notify_tools_changed()
     await ctx.session.send_tool_list_changed()
     return name
+
+
+class Answer(BaseModel):
+    name: str
+
+
+@server.tool()
+async def ask(question: str, ctx: Context) -> str:
+    """Asks who somebody is."""
+    answer = await ctx.elicit(question, Answer)
+    return answer.data.name if answer.action == "accept" else answer.action
+
+
+@server.tool()
+async def sample(prompt: str, ctx: Context) -> str:
+    """Has the client's model answer."""
+    prompt = SamplingMessage(role="user", content=TextContent(type="text", text=prompt))
+    return (await ctx.session.create_message([prompt], max_tokens=10)).content.text
+
+
+@server.tool()
+async def roots(ctx: Context) -> str:
+    """Where the client works."""
+    return " ".join(str(root.uri) for root in (await ctx.session.list_roots()).roots)
+
+
+hurried, asking = asyncio.Event(), asyncio.Event()
+
+
+@server.tool()
+async def ask_later(question: str, ctx: Context) -> str:
+    """Asks once `hurry` runs."""
+    await hurried.wait()
+    asking.set()
+    return await ask(question, ctx)
+
+
+@server.tool()
+async def hurry(ctx: Context) -> str:
+    """Has `ask_later` ask, and ends when that question is on its way."""
+    hurried.set()
+    await asking.wait()
+    # Written after the question.
+    await ctx.session.send_ping()
+    return "hurried"
 
 
 @server.prompt()

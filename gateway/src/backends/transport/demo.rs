@@ -175,6 +175,7 @@ fn cacheable(mut result: Value) -> Value {
 mod tests {
     use tokio::time::Instant;
 
+    use super::super::Questions;
     use super::*;
 
     async fn ask(method: &str, params: &str) -> Value {
@@ -185,7 +186,7 @@ mod tests {
             connection: 1,
             headers: HeaderMap::new(),
             deadline: Instant::now(),
-            takes_questions: false,
+            questions: Questions::None,
         };
         let Reply::Message { message, session: None } = DemoTransport::new().request(outgoing).await.unwrap() else {
             panic!("not one message");

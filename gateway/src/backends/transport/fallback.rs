@@ -97,6 +97,14 @@ impl Transport for FallbackTransport {
         self.current().notify(body, headers)
     }
 
+    fn reply(&self, connection: u64, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>> {
+        if connection == http::CONNECTION {
+            self.streamable.notify(body, headers)
+        } else {
+            self.event_source.reply(connection, body, headers)
+        }
+    }
+
     fn lost(&self) -> watch::Receiver<u64> {
         self.event_source.lost()
     }
@@ -107,6 +115,10 @@ impl Transport for FallbackTransport {
 
     fn is_pipe(&self) -> bool {
         self.is_event_source()
+    }
+
+    fn another(&self) -> Option<Arc<dyn Transport>> {
+        self.is_event_source().then(|| self.event_source.another()).flatten()
     }
 
     fn has_handshake(&self) -> bool {

@@ -40,7 +40,7 @@ use super::{Messages, Outgoing, Reply, Transport, TransportError};
 use crate::backends::settings::RetrySettings;
 
 /// Makes connections to one server.
-pub(super) trait Dial: Send + Sync {
+pub(super) trait Dial: Send + Sync + 'static {
     /// Makes a connection, or says why that failed. Takes a bounded time.
     fn dial(&self, opening: Opening) -> BoxFuture<'_, Result<Connection, TransportError>>;
 
@@ -57,7 +57,9 @@ pub(super) trait Dial: Send + Sync {
 /// ends it at once; [`Transport::close`] does so in an orderly way.
 pub struct PipeTransport<D> {
     upstream: Arc<str>,
-    dial: D,
+    /// Shared with the other pipes to the same server.
+    dial: Arc<D>,
+    retry: RetrySettings,
     lost: watch::Sender<u64>,
     /// Held by whoever makes a connection; the others wait and share it.
     dialling: tokio::sync::Mutex<()>,
@@ -79,10 +81,15 @@ impl<D> PipeTransport<D> {
     /// A transport to `upstream`. Nothing is connected before
     /// [`connect`](Transport::connect) is called; `retry` paces the attempts.
     pub(super) fn over(upstream: Arc<str>, dial: D, retry: RetrySettings) -> Arc<Self> {
+        Self::sharing(upstream, Arc::new(dial), retry)
+    }
+
+    fn sharing(upstream: Arc<str>, dial: Arc<D>, retry: RetrySettings) -> Arc<Self> {
         let state = State { closed: false, dialled: 0, connection: None, backoff: Backoff::new(retry) };
         Arc::new(Self {
             upstream,
             dial,
+            retry,
             lost: watch::Sender::new(0),
             dialling: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
@@ -134,6 +141,16 @@ impl<D: Dial> Transport for PipeTransport<D> {
 
     fn notify(&self, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>> {
         Box::pin(async move { self.latest()?.pipe().notify(body, headers).await })
+    }
+
+    fn reply(&self, connection: u64, body: Bytes, headers: HeaderMap) -> BoxFuture<'_, Result<(), TransportError>> {
+        Box::pin(async move { self.current(connection)?.pipe().notify(body, headers).await })
+    }
+
+    fn another(&self) -> Option<Arc<dyn Transport>> {
+        // It has pauses of its own: what one client's connection goes through
+        // holds up nobody else's.
+        Some(Self::sharing(Arc::clone(&self.upstream), Arc::clone(&self.dial), self.retry))
     }
 
     fn listen(&self, _headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {

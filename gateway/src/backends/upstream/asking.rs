@@ -2,17 +2,21 @@
 //! session: each goes out on the stream of the call's answer, and what the
 //! client posts goes back under the server's own id.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::link::Link;
 use super::tasks::related;
 use crate::mcp::answer::UpstreamMessage;
 use crate::mcp::asks::{Reply, Said};
+use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::splice::{Edits, Span, Splice};
 
@@ -27,6 +31,16 @@ const MAX_OPEN: usize = 16;
 pub(super) struct Asking {
     /// What the server will hear.
     open: FuturesUnordered<BoxFuture<'static, Bytes>>,
+    /// The pipe of the client whose questions they are, whichever of its calls
+    /// they belong to: they outlive the one that they were laid before.
+    pipe: Option<OfPipe>,
+}
+
+/// What the questions of a client's own pipe last as long as.
+struct OfPipe {
+    link: Weak<Link>,
+    /// Changes when the pipe has ended.
+    lost: watch::Receiver<u64>,
 }
 
 /// What became of a question.
@@ -42,6 +56,13 @@ struct Answered {
 // === impl Asking ===
 
 impl Asking {
+    /// Nothing asked yet, in a call over this link.
+    pub(super) fn of(request: &McpRequest, link: &Arc<Link>) -> Box<Self> {
+        let is_sessions = request.session.is_some() && link.is_alone();
+        let pipe = is_sessions.then(|| OfPipe { link: Arc::downgrade(link), lost: link.transport.lost() });
+        Box::new(Self { open: FuturesUnordered::new(), pipe })
+    }
+
     /// Whether nothing is asked at present.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -71,7 +92,7 @@ impl Asking {
             let reply = timeout(PATIENCE, &mut ask.reply).await.ok().and_then(Result::ok);
             Answered { id, reply, named }.for_server()
         };
-        self.open.push(answered.boxed());
+        self.push(answered);
         Some(question)
     }
 
@@ -82,7 +103,13 @@ impl Asking {
 
     /// Waits for an answer that somebody else gives.
     pub(super) fn await_other(&mut self, answer: impl Future<Output = Bytes> + Send + 'static) {
-        self.open.push(answer.boxed());
+        self.push(answer);
+    }
+
+    fn push(&self, answer: impl Future<Output = Bytes> + Send + 'static) {
+        // No other call over the pipe fails for want of patience meanwhile.
+        let open = self.pipe.as_ref().and_then(|pipe| Some(pipe.link.upgrade()?.place.as_ref()?.open()));
+        self.open.push(async move { (answer.await, open).0 }.boxed());
     }
 
     /// The next answer as the server must hear it; waits for ever where
@@ -92,6 +119,26 @@ impl Asking {
             Some(answer) => answer,
             None => std::future::pending().await,
         }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let (Some(OfPipe { link, mut lost }), false) = (self.pipe.take(), self.open.is_empty()) else { return };
+        // Without a runtime the process is ending, and the pipe with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut open = std::mem::take(&mut self.open);
+        runtime.spawn(async move {
+            loop {
+                let answer = tokio::select! {
+                    biased;
+                    answer = open.next() => answer,
+                    _ = lost.changed() => return,
+                };
+                let (Some(answer), Some(link)) = (answer, link.upgrade()) else { return };
+                link.reply(answer).await;
+            }
+        });
     }
 }
 

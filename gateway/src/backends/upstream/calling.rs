@@ -23,7 +23,7 @@ use super::{Shared, handshake, rounds, tasks, translate};
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
-use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::arguments::MAX_CHECKED_BYTES;
 use crate::mcp::capabilities::Capabilities;
@@ -72,7 +72,13 @@ pub(super) enum First {
 
 /// Why an attempt came to nothing.
 enum Failure {
-    Failed(TransportError, Option<Arc<Link>>),
+    Failed {
+        error: TransportError,
+        /// What the call was sent under, if it was.
+        link: Option<Arc<Link>>,
+        /// Whether that says nothing about the server to others.
+        is_alone: bool,
+    },
     Rejected(Rejection),
 }
 
@@ -93,7 +99,7 @@ impl Shared {
             Some(State::Relayed(state)) => Some(FollowUp::State(state)),
             Some(State::Again) | None => None,
         };
-        let abilities = self.told(request.session.as_ref().map_or(request.abilities, |session| session.abilities));
+        let abilities = self.answering(request.session.as_ref().map_or(request.abilities, |session| session.abilities));
         let place = tasks::waits(&request).then(|| Arc::clone(&self.waiting).try_acquire_owned().ok()).flatten();
         let patience = self.patience(place.is_some());
         let mut call = Call {
@@ -111,9 +117,9 @@ impl Shared {
         let (mut attempts, mut mended) = (0, false);
         loop {
             self.circuit.check().map_err(|_| self.refused_by_circuit(&call.request))?;
-            let (error, link) = match self.attempt(&call).await {
+            let (error, link, is_alone) = match self.attempt(&call).await {
                 Ok(Attempted { first: First::Response { message, status }, mut sent }) => {
-                    self.answered();
+                    self.answered(&sent.link);
                     if !mended && self.mend_after_answer(&mut call, &message, status, &mut sent).await {
                         mended = true;
                         continue;
@@ -126,14 +132,14 @@ impl Shared {
                     return Ok(Answer::Message { message, code });
                 }
                 Ok(Attempted { first: First::Stream(messages), sent }) => {
-                    self.answered();
-                    let (deadline, waits) = (call.deadline, call.place.is_some() && call.request.takes_stream);
+                    self.answered(&sent.link);
+                    let (deadline, waits) = (call.deadline, call.waits_for_long(&sent.link));
                     let relay = Relay::new(self, call, sent, messages);
                     // Who waits for long hears that it is waited for.
                     return if waits { Ok(Answer::Stream(relay.messages())) } else { relay.answer(deadline).await };
                 }
                 Err(Failure::Rejected(rejection)) => return Err(self.rejected(&call.request, rejection)),
-                Err(Failure::Failed(error, link)) => (error, link),
+                Err(Failure::Failed { error, link, is_alone }) => (error, link, is_alone),
             };
             if let Some(link) = link
                 && self.mend(&error, &call, &link).await
@@ -142,7 +148,7 @@ impl Shared {
                 continue;
             }
             attempts += 1;
-            let Some(pause) = self.pause(&error, attempts, call.deadline) else {
+            let Some(pause) = self.pause(&error, is_alone, attempts, call.deadline) else {
                 return Err(self.failed(&call.request, &error));
             };
             tracing::debug!(upstream = %self.settings.name, %error, attempts, "trying the call again");
@@ -155,11 +161,11 @@ impl Shared {
     pub(super) async fn attempt_at_last(self: &Arc<Self>, call: &Call) -> Result<Attempted, Rejection> {
         match self.attempt(call).await {
             Ok(attempted) => {
-                self.answered();
+                self.answered(&attempted.sent.link);
                 Ok(attempted)
             }
             Err(Failure::Rejected(rejection)) => Err(self.rejected(&call.request, rejection)),
-            Err(Failure::Failed(error, _)) => Err(self.failed(&call.request, &error)),
+            Err(Failure::Failed { error, .. }) => Err(self.failed(&call.request, &error)),
         }
     }
 
@@ -171,7 +177,10 @@ impl Shared {
             None => {
                 let introduction = Introduction::of(request, call.abilities);
                 let link = waiting.for_it(None, Box::pin(self.links.of(key, &introduction, *deadline))).await?;
-                let link = link.map_err(|error| Failure::Failed(before_call(error), None))?;
+                let link = link.map_err(|unagreed| {
+                    let (error, is_alone) = (before_call(unagreed.error), unagreed.is_alone);
+                    Failure::Failed { error, link: None, is_alone }
+                })?;
                 if let Some(session) = &request.session {
                     Box::pin(self.watch(session, &link, *deadline)).await;
                 }
@@ -202,11 +211,11 @@ impl Shared {
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
             deadline: *deadline,
-            takes_questions: false,
+            questions: self.questions(call, &link),
         };
-        let mut sent = Sent::begin(&self.transport, &link, request, id, *key == SessionKey::Fresh);
+        let mut sent = Sent::begin(&link, request, id, *key == SessionKey::Fresh);
         // The transport keeps the deadline.
-        let reply = waiting.for_it(Some(&mut sent), self.transport.request(outgoing)).await?;
+        let reply = waiting.for_it(Some(&mut sent), link.transport.request(outgoing)).await?;
         let first = reply.and_then(|reply| match reply {
             Reply::Stream { messages, .. } => Ok(First::Stream(messages)),
             Reply::Message { message, .. } => {
@@ -224,8 +233,19 @@ impl Shared {
                     error if error.surely_not_processed() => sent.answered(),
                     _ => {}
                 }
-                Err(Failure::Failed(error, Some(link)))
+                let is_alone = link.is_alone();
+                Err(Failure::Failed { error, link: Some(link), is_alone })
             }
+        }
+    }
+
+    /// Which of the questions that name no request are for the client of a call.
+    fn questions(&self, call: &Call, link: &Link) -> Questions {
+        match &call.key {
+            _ if !link.is_alone() => Questions::None,
+            SessionKey::Client(_) if self.answering(call.request.abilities).is_empty() => Questions::None,
+            SessionKey::Client(_) => Questions::All,
+            SessionKey::Pool { .. } | SessionKey::Listing(_) | SessionKey::Fresh => Questions::Own,
         }
     }
 
@@ -279,9 +299,16 @@ impl Shared {
     }
 
     /// How long to wait before another attempt; `None` if there is none to be
-    /// made.
-    pub(super) fn pause(&self, error: &TransportError, attempts: u32, deadline: Instant) -> Option<Duration> {
+    /// made. An error that `is_alone` says nothing about the server to others.
+    pub(super) fn pause(
+        &self,
+        error: &TransportError,
+        is_alone: bool,
+        attempts: u32,
+        deadline: Instant,
+    ) -> Option<Duration> {
         let asked = match error {
+            TransportError::Unreachable(_) if is_alone => Duration::ZERO,
             TransportError::Unreachable(_) => {
                 self.circuit.failed();
                 self.up(false);
@@ -300,8 +327,8 @@ impl Shared {
 
     /// Notes that the upstream can be reached. Where it could not, its list
     /// is looked at at once.
-    fn answered(&self) {
-        if self.circuit.succeeded() {
+    fn answered(&self, link: &Link) {
+        if !link.is_alone() && self.circuit.succeeded() {
             self.up(true);
             self.catalogs.all_changed();
         }
@@ -336,6 +363,13 @@ impl Call {
     pub(super) fn cannot(&self, detail: &'static str) -> Rejection {
         self.request.record.set_status(CallStatus::Error);
         translate::cannot_bridge(&self.request, detail)
+    }
+
+    /// Whether its client hears of it before its server says anything: it may
+    /// take longer than a request may.
+    fn waits_for_long(&self, link: &Link) -> bool {
+        let may_be_asked_elsewhere = link.is_alone() && matches!(self.key, SessionKey::Client(_));
+        self.request.takes_stream && (self.place.is_some() || may_be_asked_elsewhere)
     }
 
     /// Goes on for the request in which its client made it again.

@@ -18,7 +18,7 @@ use super::links::{Links, SessionKey};
 use super::listing::Listing;
 use super::single_flight::SingleFlight;
 use crate::backends::beside::Beside;
-use crate::backends::transport::{Transport, TransportError};
+use crate::backends::transport::TransportError;
 use crate::mcp::answer::UpstreamKind;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::Members;
@@ -116,26 +116,16 @@ impl<L: Listing> Catalog<L> {
     }
 
     /// The list, fetched if it is not fresh.
-    pub(super) async fn fresh(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<Arc<L::List>, TransportError> {
-        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+    pub(super) async fn fresh(&self, links: &Links, deadline: Instant) -> Result<Arc<L::List>, TransportError> {
+        self.fetch_unless(links, deadline, |snapshot, revision| {
             snapshot.revision == revision && Instant::now() < snapshot.expires
         })
         .await
     }
 
     /// The list, fetched anew for what is not on it, within the floor.
-    pub(super) async fn searched(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<Arc<L::List>, TransportError> {
-        self.fetch_unless(transport, links, deadline, |snapshot, revision| {
+    pub(super) async fn searched(&self, links: &Links, deadline: Instant) -> Result<Arc<L::List>, TransportError> {
+        self.fetch_unless(links, deadline, |snapshot, revision| {
             snapshot.revision == revision && snapshot.fetched.elapsed() < FORCED_REFRESH_FLOOR
         })
         .await
@@ -143,7 +133,6 @@ impl<L: Listing> Catalog<L> {
 
     async fn fetch_unless(
         &self,
-        transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
         good: impl Fn(&Snapshot<L::List>, u64) -> bool,
@@ -160,7 +149,7 @@ impl<L: Listing> Catalog<L> {
         };
         let fetch = async {
             let revision = self.revision.load(Ordering::Acquire);
-            let (list, ttl) = self.fetch(transport, links, deadline).await?;
+            let (list, ttl) = self.fetch(links, deadline).await?;
             let (list, now) = (Arc::new(list), Instant::now());
             let snapshot = Snapshot { list: Arc::clone(&list), fetched: now, expires: now + ttl, revision };
             self.current.store(Some(Arc::new(snapshot)));
@@ -170,14 +159,9 @@ impl<L: Listing> Catalog<L> {
     }
 
     /// Fetches the list; once more where what was agreed on no longer holds.
-    async fn fetch(
-        &self,
-        transport: &dyn Transport,
-        links: &Links,
-        deadline: Instant,
-    ) -> Result<(L::List, Duration), TransportError> {
+    async fn fetch(&self, links: &Links, deadline: Instant) -> Result<(L::List, Duration), TransportError> {
         let link = links.listing(self.abilities, deadline).await?;
-        let error = match self.fetch_over(&link, transport, links, deadline).await {
+        let error = match self.fetch_over(&link, links, deadline).await {
             Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
@@ -193,26 +177,25 @@ impl<L: Listing> Catalog<L> {
             return Err(error);
         }
         let link = links.listing(self.abilities, deadline).await?;
-        self.fetch_over(&link, transport, links, deadline).await
+        self.fetch_over(&link, links, deadline).await
     }
 
     async fn fetch_over(
         &self,
         link: &Link,
-        transport: &dyn Transport,
         links: &Links,
         deadline: Instant,
     ) -> Result<(L::List, Duration), TransportError> {
         let kind = self.listing.kind();
         let (mut entries, mut beside, mut listed) = (Vec::new(), None, 0);
-        let mut ttl = DEFAULT_TTL;
+        let mut said = None::<Duration>;
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let mut params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
             if link.era == Era::Modern {
                 params["_meta"] = stateless_meta(self.abilities);
             }
-            let asked = ask(transport, link, links.next_id(), kind.method(), params, deadline).await?;
+            let asked = ask(link, links.next_id(), kind.method(), params, deadline).await?;
             let result = match &asked.message.kind {
                 UpstreamKind::Result { result, .. } => asked.message.text(*result),
                 // A server without any has an empty list.
@@ -229,7 +212,9 @@ impl<L: Listing> Catalog<L> {
             listed += page.definitions.len();
             entries.extend(page.definitions.iter().filter_map(|definition| self.listing.entry(definition)));
             if let Some(ttl_ms) = page.ttl_ms {
-                ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
+                let ttl = Duration::from_secs_f64((ttl_ms / 1000.0).clamp(0.0, MAX_TTL.as_secs_f64()));
+                // The list is as old as its oldest page.
+                said = Some(said.map_or(ttl, |said| said.min(ttl)));
             }
             cursor = page.next_cursor;
             if cursor.is_none() || entries.len() >= MAX_ENTRIES {
@@ -238,7 +223,8 @@ impl<L: Listing> Catalog<L> {
         }
         let beside = beside.filter(|_| entries.len() == listed).unwrap_or_default();
         entries.truncate(MAX_ENTRIES);
-        Ok((self.listing.list(entries, beside), ttl))
+        let until = said.map(|ttl| Instant::now() + ttl);
+        Ok((self.listing.list(entries, beside, until), said.unwrap_or(DEFAULT_TTL)))
     }
 }
 

@@ -18,7 +18,7 @@ use super::asked;
 use super::introduction::Introduction;
 use super::link::Link;
 use crate::backends::offer::Offer;
-use crate::backends::transport::{Messages, Outgoing, Reply, Transport, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Questions, Reply, Transport, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::{Era, Version};
@@ -45,12 +45,14 @@ pub(super) struct Asked {
 }
 
 /// Which messages a server of a stateless revision is sent.
-pub(super) fn modern_link(connection: u64) -> Link {
+pub(super) fn modern_link(transport: &Arc<dyn Transport>, connection: u64) -> Link {
     Link {
         era: Era::Modern,
         version: HeaderValue::from_static(Version::MODERN.as_str()),
         session: None,
+        transport: Arc::clone(transport),
         connection,
+        place: None,
         offer: Arc::new(Offer::none(Era::Modern)),
         level: Arc::default(),
     }
@@ -65,16 +67,16 @@ pub(super) enum Probed {
 
 /// Asks the server of which era it is and, if it wants a handshake, makes it.
 pub(super) async fn agree(
-    transport: &dyn Transport,
+    transport: &Arc<dyn Transport>,
     next_id: &(dyn Fn() -> u64 + Sync),
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let link = modern_link(connect(transport, deadline).await?);
+    let link = modern_link(transport, connect(transport.as_ref(), deadline).await?);
     let gateway = Introduction::pooled(Capabilities::NONE);
     if transport.has_handshake() {
         return initialize(transport, next_id(), &gateway, deadline).await;
     }
-    match probe(transport, &link, next_id(), deadline).await {
+    match probe(&link, next_id(), deadline).await {
         Ok(Probed::Modern(offer)) => Ok(Link { offer, ..link }),
         Ok(Probed::Legacy) => match initialize(transport, next_id(), &gateway, deadline).await {
             // A server of the oldest revision is reached in another way
@@ -88,7 +90,7 @@ pub(super) async fn agree(
         Err(TransportError::Disconnected(_) | TransportError::Reconnected | TransportError::TimedOut)
             if transport.is_pipe() =>
         {
-            restarted(transport, deadline).await?;
+            restarted(transport.as_ref(), deadline).await?;
             initialize(transport, next_id(), &gateway, deadline).await
         }
         Err(error) => Err(error),
@@ -105,14 +107,9 @@ async fn connect(transport: &dyn Transport, deadline: Instant) -> Result<u64, Tr
 /// # Errors
 ///
 /// If what came is no evidence.
-pub(super) async fn probe(
-    transport: &dyn Transport,
-    link: &Link,
-    id: u64,
-    deadline: Instant,
-) -> Result<Probed, TransportError> {
+pub(super) async fn probe(link: &Link, id: u64, deadline: Instant) -> Result<Probed, TransportError> {
     let deadline = deadline.min(Instant::now() + PROBE_TIMEOUT);
-    match ask(transport, link, id, "server/discover", json!({}), deadline).await {
+    match ask(link, id, "server/discover", json!({}), deadline).await {
         Ok(Asked { status: Some(status @ 500..), .. }) => Err(TransportError::Status(status)),
         // It answered, in whatever way, but perhaps not as a stateless server.
         Ok(asked) => Ok(modern_offer(&asked.message).map_or(Probed::Legacy, |offer| Probed::Modern(Arc::new(offer)))),
@@ -165,21 +162,23 @@ fn modern_offer(message: &UpstreamMessage) -> Option<Offer> {
 
 /// Opens a session: `initialize`, then `notifications/initialized`.
 pub(super) async fn initialize(
-    transport: &dyn Transport,
+    transport: &Arc<dyn Transport>,
     id: u64,
     introduction: &Introduction,
     deadline: Instant,
 ) -> Result<Link, TransportError> {
-    let connection = connect(transport, deadline).await?;
+    let connection = connect(transport.as_ref(), deadline).await?;
     let opening = Link {
         era: Era::Legacy,
         version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
         session: None,
+        transport: Arc::clone(transport),
         connection,
+        place: None,
         offer: Arc::new(Offer::none(Era::Legacy)),
         level: Arc::default(),
     };
-    let asked = ask(transport, &opening, id, "initialize", introduction.params(), deadline).await?;
+    let asked = ask(&opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
         let refused = || TransportError::Garbage("the server refused to initialize".to_owned());
         return Err(asked.status.map_or_else(refused, TransportError::Status));
@@ -190,9 +189,9 @@ pub(super) async fn initialize(
     let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
     let offer = Arc::new(Offer::read(Era::Legacy, result));
-    let link = Link { era: Era::Legacy, version, session: asked.session, connection, offer, level: Arc::default() };
+    let link = Link { version, session: asked.session, offer, ..opening };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-    transport.notify(initialized, link.headers()).await?;
+    link.notify(initialized).await?;
     Ok(link)
 }
 
@@ -221,7 +220,6 @@ pub(super) fn stateless_meta(abilities: Capabilities) -> Value {
 /// Sends a request of the gateway's own and waits for its response;
 /// notifications on the way are nobody's and skipped.
 pub(super) async fn ask(
-    transport: &dyn Transport,
     link: &Link,
     id: u64,
     method: &'static str,
@@ -244,13 +242,13 @@ pub(super) async fn ask(
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
     let outgoing =
-        Outgoing { body: body.into(), id, connection: link.connection, headers, deadline, takes_questions: false };
-    timeout_at(deadline, exchange(transport, link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
+        Outgoing { body: body.into(), id, connection: link.connection, headers, deadline, questions: Questions::None };
+    timeout_at(deadline, exchange(link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
 }
 
-async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) -> Result<Asked, TransportError> {
+async fn exchange(link: &Link, outgoing: Outgoing) -> Result<Asked, TransportError> {
     let id = outgoing.id;
-    let (mut messages, session) = match transport.request(outgoing).await? {
+    let (mut messages, session) = match link.transport.request(outgoing).await? {
         Reply::Message { message, session } => {
             return Ok(Asked { message: response(message, id)?, session, status: None });
         }
@@ -270,7 +268,7 @@ async fn exchange(transport: &dyn Transport, link: &Link, outgoing: Outgoing) ->
             }
             UpstreamKind::Request { id, method, .. } => {
                 // If it does not arrive, the response will not either.
-                let _ = transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
+                link.reply(asked::answer(message.text(*id), method)).await;
             }
             UpstreamKind::Notification { .. } => {}
         }

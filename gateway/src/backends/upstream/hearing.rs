@@ -15,7 +15,7 @@ use super::link::Link;
 use super::links::SessionKey;
 use super::subscribing::Honoured;
 use super::{Shared, asked};
-use crate::backends::transport::{Messages, Outgoing, Reply, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Kind;
@@ -109,7 +109,7 @@ async fn look_again(shared: &Shared) {
     shared.catalogs.all_stale();
     for (list, kind) in lists {
         let Some((catalog, before)) = list else { continue };
-        let now = catalog.fresh(shared.transport.as_ref(), &shared.links, Instant::now() + FETCH_TIMEOUT).await;
+        let now = catalog.fresh(&shared.links, Instant::now() + FETCH_TIMEOUT).await;
         if now.is_ok_and(|now| !now.is_same(&before)) {
             shared.catalogs.differs(kind);
         }
@@ -171,7 +171,7 @@ async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<Message
         connection: link.connection,
         headers,
         deadline: Instant::now() + FETCH_TIMEOUT,
-        takes_questions: false,
+        questions: Questions::None,
     };
     let mut messages = match shared.transport.request(outgoing).await? {
         Reply::Stream { messages, .. } => messages,

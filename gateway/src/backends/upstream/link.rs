@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
+use super::place::Place;
 use crate::backends::offer::Offer;
+use crate::backends::transport::{Transport, TransportError};
 use crate::mcp::log_level::Threshold;
 use crate::mcp::mirror;
 use crate::mcp::version::Era;
@@ -18,8 +21,12 @@ pub(super) struct Link {
     pub(super) version: HeaderValue,
     /// `Mcp-Session-Id`, where the server minted one.
     pub(super) session: Option<HeaderValue>,
+    /// How the server is reached.
+    pub(super) transport: Arc<dyn Transport>,
     /// The connection the agreement was made over.
     pub(super) connection: u64,
+    /// That of a pipe which is one client's alone.
+    pub(super) place: Option<Arc<Place>>,
     /// What the server said of itself.
     pub(super) offer: Arc<Offer>,
     /// The log level that it was told last.
@@ -39,10 +46,46 @@ impl Link {
         headers
     }
 
+    /// Whether it is over a pipe which is one client's alone: what becomes of
+    /// that says nothing about the server to others.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Whether an error says that the server does not know the session, as
     /// servers do that know no better way: 400 with -32000 ("no valid session
     /// id", "not initialized"). It comes before anything is processed.
     pub(super) fn disowned_by(&self, status: Option<u16>, code: i64) -> bool {
         self.session.is_some() && status == Some(400) && code == -32000
+    }
+
+    /// Sends a notification.
+    ///
+    /// # Errors
+    ///
+    /// Those of the [`Transport`].
+    pub(super) async fn notify(&self, body: Bytes) -> Result<(), TransportError> {
+        self.transport.notify(body, self.headers()).await
+    }
+
+    /// Answers something that the server asked on this footing.
+    pub(super) async fn reply(&self, body: Bytes) {
+        if let Err(error) = self.transport.reply(self.connection, body, self.headers()).await {
+            tracing::debug!(%error, "an answer to the upstream did not arrive");
+        }
+    }
+
+    /// Whether the server has something for it that it must be told the end of.
+    pub(super) const fn is_own(&self) -> bool {
+        self.session.is_some() || self.is_alone()
+    }
+
+    /// Ends what the server has for it: the session, or the whole pipe.
+    pub(super) async fn end(&self) {
+        if self.is_alone() {
+            self.transport.close().await;
+        } else if self.session.is_some() {
+            self.transport.end_session(self.headers()).await;
+        }
     }
 }

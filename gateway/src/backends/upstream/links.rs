@@ -4,7 +4,8 @@
 //! Sessions hold what a server keeps about its client, so they are not shared
 //! between callers: each client session has its own, as has each principal
 //! that calls without one. Servers that mint no session id keep nothing, and
-//! one agreement serves all.
+//! one agreement serves all, save over a pipe: there each client that can be
+//! asked has one [of its own](super::pipes).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use super::handshake;
 use super::introduction::Introduction;
 use super::link::Link;
+use super::pipes::{Pipes, Unagreed};
 use super::single_flight::SingleFlight;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Transport, TransportError};
@@ -60,6 +62,7 @@ pub(super) struct Links {
     /// When the era was last asked for, in seconds since `started`.
     probed: AtomicU64,
     sessions: Cache<SessionKey, Arc<Kept>>,
+    pipes: Pipes,
     started: Instant,
 }
 
@@ -72,8 +75,9 @@ struct Kept {
 // === impl Links ===
 
 impl Links {
-    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
+    pub(super) fn new(upstream: Arc<str>, transport: Arc<dyn Transport>) -> Self {
         Self {
+            pipes: Pipes::new(upstream),
             transport,
             ids: AtomicU64::new(1),
             own: ArcSwapOption::empty(),
@@ -94,7 +98,7 @@ impl Links {
     pub(super) async fn own(&self, deadline: Instant) -> Result<Arc<Link>, TransportError> {
         let agree = async {
             let next_id = || self.next_id();
-            let link = Arc::new(handshake::agree(self.transport.as_ref(), &next_id, deadline).await?);
+            let link = Arc::new(handshake::agree(&self.transport, &next_id, deadline).await?);
             tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
             self.probed.store(self.now(), Ordering::Relaxed);
             self.offer.store(Some(Arc::clone(&link.offer)));
@@ -112,8 +116,8 @@ impl Links {
             return false;
         }
         self.probed.store(self.now(), Ordering::Relaxed);
-        let probe_link = handshake::modern_link(link.connection);
-        let probed = handshake::probe(self.transport.as_ref(), &probe_link, self.next_id(), deadline).await;
+        let probe_link = handshake::modern_link(&self.transport, link.connection);
+        let probed = handshake::probe(&probe_link, self.next_id(), deadline).await;
         let changed = probed.is_ok_and(|probed| probed.era() != link.era);
         if changed && self.own.load().as_ref().is_none_or(|own| own.era == link.era) {
             self.forget_all();
@@ -144,12 +148,13 @@ impl Links {
     /// one already.
     pub(super) fn ready(&self, key: &SessionKey, abilities: Capabilities) -> Option<Arc<Link>> {
         let own = self.own.load();
-        let own = own.as_ref()?;
+        // A client's own pipe does not depend on that of the others.
+        let Some(own) = own.as_ref() else { return self.pipes.ready(key) };
         // Who can be asked something says so in a handshake of its own.
         if own.era == Era::Modern || own.session.is_none() && abilities.is_empty() {
             return Some(Arc::clone(own));
         }
-        let kept = self.sessions.get(key)?;
+        let Some(kept) = self.sessions.get(key) else { return self.pipes.ready(key) };
         kept.last_used.store(self.now(), Ordering::Relaxed);
         Some(Arc::clone(&kept.link))
     }
@@ -160,30 +165,36 @@ impl Links {
         key: &SessionKey,
         introduction: &Introduction,
         deadline: Instant,
-    ) -> Result<Arc<Link>, TransportError> {
+    ) -> Result<Arc<Link>, Unagreed> {
         let own = self.own(deadline).await?;
-        match self.opened(key, introduction, deadline).await {
+        match self.opened(key, &own, introduction, deadline).await {
             // A server that became one of the other era knows no handshake.
-            Err(TransportError::Status(400..=405)) if self.era_changed(&own, deadline).await => {
-                self.own(deadline).await?;
-                self.opened(key, introduction, deadline).await
+            Err(Unagreed { error: TransportError::Status(400..=405), .. })
+                if self.era_changed(&own, deadline).await =>
+            {
+                let own = self.own(deadline).await?;
+                self.opened(key, &own, introduction, deadline).await
             }
             opened => opened,
         }
     }
 
-    /// The agreement of this key; a session is opened if there is none.
+    /// The agreement of this key; a session or a pipe is opened if there is none.
     async fn opened(
         &self,
         key: &SessionKey,
+        own: &Arc<Link>,
         introduction: &Introduction,
         deadline: Instant,
-    ) -> Result<Arc<Link>, TransportError> {
+    ) -> Result<Arc<Link>, Unagreed> {
         if let Some(link) = self.ready(key, introduction.abilities()) {
             return Ok(link);
         }
+        if self.transport.is_pipe() {
+            return self.pipes.agree(key, own, introduction, self.next_id(), deadline).await;
+        }
         if *key == SessionKey::Fresh {
-            return self.open(introduction, deadline).await;
+            return Ok(self.open(introduction, deadline).await?);
         }
         let open = self.sessions.get_or_insert_async(key, async {
             let link = self.open(introduction, deadline).await?;
@@ -202,31 +213,36 @@ impl Links {
         if abilities.is_empty() {
             return self.own(deadline).await;
         }
-        self.of(&SessionKey::Listing(abilities), &Introduction::pooled(abilities), deadline).await
+        let listing = self.of(&SessionKey::Listing(abilities), &Introduction::pooled(abilities), deadline).await;
+        listing.map_err(|unagreed| unagreed.error)
     }
 
     async fn open(&self, introduction: &Introduction, deadline: Instant) -> Result<Arc<Link>, TransportError> {
-        handshake::initialize(self.transport.as_ref(), self.next_id(), introduction, deadline).await.map(Arc::new)
+        handshake::initialize(&self.transport, self.next_id(), introduction, deadline).await.map(Arc::new)
     }
 
     /// Tells the server that the roots of a client session changed, if that
     /// has a session there.
     pub(super) async fn roots_changed(&self, client: u128) {
-        if let Some(kept) = self.sessions.get(&SessionKey::Client(client)) {
+        if let Some(link) = self.kept(&SessionKey::Client(client)) {
             let body = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#);
             // A server that is away asks again when it is back.
-            let _ = self.transport.notify(body, kept.link.headers()).await;
+            let _ = link.notify(body).await;
         }
     }
 
     /// The agreement that is kept for these, if there is one.
     pub(super) fn kept(&self, key: &SessionKey) -> Option<Arc<Link>> {
-        Some(Arc::clone(&self.sessions.get(key)?.link))
+        let kept = self.sessions.get(key).map(|kept| Arc::clone(&kept.link));
+        kept.or_else(|| self.pipes.ready(key))
     }
 
     /// Forgets an agreement that the server no longer honours. Another that
     /// has taken its place meanwhile stays.
     pub(super) fn forget(&self, key: &SessionKey, link: &Arc<Link>) {
+        if link.is_alone() {
+            return self.pipes.forget(key, link);
+        }
         self.sessions.remove_if(key, |kept| Arc::ptr_eq(&kept.link, link));
         let own = self.own.load_full();
         if own.is_some_and(|own| Arc::ptr_eq(&own, link)) {
@@ -234,28 +250,23 @@ impl Links {
         }
     }
 
-    /// Forgets everything: the connection it was agreed over is gone, or the
-    /// server seems to have become another one.
+    /// Forgets everything that all share: the connection it was agreed over is
+    /// gone, or the server seems to have become another one.
     pub(super) fn forget_all(&self) {
         self.own.store(None);
         self.sessions.clear();
     }
 
-    /// Ends one session at the server.
-    async fn end(&self, link: &Link) {
-        if link.session.is_some() {
-            self.transport.end_session(link.headers()).await;
-        }
-    }
-
-    /// Ends a client session's session here, if it has one.
+    /// Ends a client session's session here, and its pipe, if it has any.
     pub(super) async fn end_kept(&self, client: u128) {
-        if let Some((_, kept)) = self.sessions.remove(&SessionKey::Client(client)) {
-            self.end(&kept.link).await;
+        let key = SessionKey::Client(client);
+        self.pipes.end(&key);
+        if let Some((_, kept)) = self.sessions.remove(&key) {
+            kept.link.end().await;
         }
     }
 
-    /// Ends the sessions that no call used for a while.
+    /// Ends the sessions and pipes that no call used for a while.
     pub(super) async fn sweep(&self) {
         let oldest = self.now().saturating_sub(IDLE_TIMEOUT.as_secs());
         // A session that somebody listens to is used.
@@ -268,19 +279,19 @@ impl Links {
                 ended.push(Arc::clone(&kept.link));
             }
         }
-        self.end_each(ended).await;
+        tokio::join!(self.end_each(ended), self.pipes.sweep());
     }
 
-    /// Ends every session at the server, as a good client does when it leaves.
+    /// Ends every session and pipe, as a good client does when it leaves.
     pub(super) async fn end_all(&self) {
         let kept = self.sessions.iter().map(|(_, kept)| Arc::clone(&kept.link));
         let open: Vec<_> = kept.chain(self.own.swap(None)).collect();
         self.sessions.clear();
-        self.end_each(open).await;
+        tokio::join!(self.end_each(open), self.pipes.end_all());
     }
 
     async fn end_each(&self, links: Vec<Arc<Link>>) {
-        let ending = |link: Arc<Link>| async move { self.end(&link).await };
+        let ending = |link: Arc<Link>| async move { link.end().await };
         stream::iter(links).for_each_concurrent(ENDING_AT_ONCE, ending).await;
     }
 

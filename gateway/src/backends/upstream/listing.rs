@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::backends::beside::Beside;
 use crate::backends::item::{Item, ItemList, ItemNaming};
@@ -22,8 +23,9 @@ pub(super) trait Listing: Send + Sync {
     /// The entry of a definition; `None` where it is not to be shown.
     fn entry(&self, definition: &RawValue) -> Option<Self::Entry>;
 
-    /// The list of the entries, and of what stands beside them.
-    fn list(&self, entries: Vec<Self::Entry>, beside: Beside) -> Self::List;
+    /// The list of the entries, and of what stands beside them; the server says
+    /// `until` when it may be kept.
+    fn list(&self, entries: Vec<Self::Entry>, beside: Beside, until: Option<Instant>) -> Self::List;
 }
 
 impl Listing for Arc<ToolNaming> {
@@ -38,9 +40,9 @@ impl Listing for Arc<ToolNaming> {
         self.tool(definition)
     }
 
-    fn list(&self, entries: Vec<Tool>, beside: Beside) -> ToolList {
+    fn list(&self, entries: Vec<Tool>, beside: Beside, until: Option<Instant>) -> ToolList {
         let mut list = ToolList::new(entries);
-        list.beside = beside;
+        (list.beside, list.until) = (beside, until);
         list
     }
 }
@@ -57,9 +59,9 @@ impl Listing for ItemNaming {
         self.item(definition)
     }
 
-    fn list(&self, entries: Vec<Item>, beside: Beside) -> ItemList {
+    fn list(&self, entries: Vec<Item>, beside: Beside, until: Option<Instant>) -> ItemList {
         let mut list = ItemList::new(entries);
-        list.beside = beside;
+        (list.beside, list.until) = (beside, until);
         list
     }
 }

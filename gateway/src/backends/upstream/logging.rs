@@ -21,7 +21,7 @@ impl Shared {
     /// The level that a server must be told before the request, where it must.
     pub(super) fn untold_level(&self, request: &McpRequest, key: &SessionKey, link: &Link) -> Option<LogLevel> {
         let wanted = request.log_level().filter(|_| link.era == Era::Legacy)?;
-        let is_own = matches!(key, SessionKey::Client(_)) && link.session.is_some();
+        let is_own = matches!(key, SessionKey::Client(_)) && link.is_own();
         let is_told = link.level.get().is_some_and(|told| if is_own { told == wanted } else { told <= wanted });
         (!is_told && link.offer.has("logging")).then_some(wanted)
     }
@@ -32,7 +32,7 @@ impl Shared {
         link.level.set(level);
         let params = json!({"level": level.as_str()});
         let id = self.links.next_id();
-        let told = handshake::ask(self.transport.as_ref(), link, id, "logging/setLevel", params, deadline).await;
+        let told = handshake::ask(link, id, "logging/setLevel", params, deadline).await;
         if let Err(error) = told {
             // What it says too much is filtered.
             tracing::debug!(upstream = %self.settings.name, %error, "the server did not take in a log level");

@@ -138,7 +138,7 @@ impl Shared {
         params["_meta"] = about;
         let asked = async {
             let link = self.links.own(deadline).await?;
-            ask(self.transport.as_ref(), &link, self.links.next_id(), method, params, deadline).await
+            ask(&link, self.links.next_id(), method, params, deadline).await
         };
         let message = asked.await.map_err(|error| self.failed(&call.request, &error))?.message;
         match message.kind {
@@ -154,9 +154,8 @@ impl Shared {
         params["_meta"][meta::CLIENT_CAPABILITIES]["extensions"] = json!({EXTENSION: {}});
         tokio::spawn(async move {
             let Ok(link) = shared.links.own(deadline).await else { return };
-            let transport = shared.transport.as_ref();
             // If it does not arrive, the task ends by itself in the end.
-            let _ = ask(transport, &link, shared.links.next_id(), "tasks/cancel", params, deadline).await;
+            let _ = ask(&link, shared.links.next_id(), "tasks/cancel", params, deadline).await;
         });
     }
 
@@ -169,7 +168,7 @@ impl Shared {
         };
         let message = UpstreamMessage::scan(message).map_err(|_| call.cannot("the server's task ended in nothing"))?;
         let link = self.links.known().ok_or_else(|| call.cannot("the server has gone"))?;
-        let mut sent = Sent::begin(&self.transport, &link, &call.request, 0, false);
+        let mut sent = Sent::begin(&link, &call.request, 0, false);
         self.finish(call, &mut sent, &message).map(|(message, _)| message)
     }
 }

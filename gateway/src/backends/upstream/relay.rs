@@ -16,6 +16,7 @@ use crate::backends::answer::{Answer, AnswerStream};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
+use crate::mcp::changes::Kind;
 use crate::mcp::request::Operation;
 use crate::mcp::splice::Span;
 use crate::mcp::update::{self, Update};
@@ -34,6 +35,9 @@ pub(super) struct Relay {
     pub(super) messages: Messages,
     /// What a client with a session is being asked.
     asking: Option<Box<Asking>>,
+    /// When the first message must be there; later ones have as long each as
+    /// the server may be silent.
+    first_by: Option<Instant>,
 }
 
 /// What came of a call.
@@ -64,13 +68,15 @@ enum Happened {
 
 impl Relay {
     pub(super) const fn new(shared: Arc<Shared>, call: Call, sent: Sent, messages: Messages) -> Self {
-        Self { shared, call, sent, messages, asking: None }
+        let first_by = Some(call.deadline);
+        Self { shared, call, sent, messages, asking: None, first_by }
     }
 
     /// Waits for the first message: where that is the response, it is the
     /// whole answer. A client that can come again for the rest of a stream is
     /// given one where the server says nothing for a while.
     pub(super) async fn answer(mut self, deadline: Instant) -> Result<Answer, Rejection> {
+        self.first_by = None;
         let request = &self.call.request;
         let can_resume = request.takes_stream && request.session.as_ref().is_some_and(|session| session.is_primed());
         let first = if can_resume {
@@ -118,7 +124,7 @@ impl Relay {
 
     /// The next message of a stream, and how it goes on.
     async fn step(mut self: Box<Self>) -> (Result<Bytes, Rejection>, Next) {
-        let deadline = Instant::now() + self.call.patience;
+        let deadline = self.first_by.take().unwrap_or_else(|| Instant::now() + self.call.patience);
         match self.next(deadline).await {
             Ok(Event::Notice(message)) => (Ok(message), Next::Relay(self)),
             Ok(Event::Response(message)) if rounds::goes_on(&self.shared, &self.call.request, &message) => {
@@ -163,6 +169,11 @@ impl Relay {
                     deadline = Instant::now() + self.call.patience;
                     continue;
                 }
+                // The server may wait for an answer that is asked for elsewhere.
+                Err(_) if self.sent.link.place.as_ref().is_some_and(|place| place.is_asking()) => {
+                    deadline = Instant::now() + self.call.patience;
+                    continue;
+                }
                 Err(_) => {
                     self.sent.gave_up();
                     Err(TransportError::TimedOut)
@@ -199,7 +210,7 @@ impl Relay {
                 let answerer = question.and_then(|question| self.shared.answerer(question, request.abilities));
                 if let Some(model) = answerer {
                     let id = message.text(*id).to_owned();
-                    let asking = self.asking.get_or_insert_default();
+                    let asking = self.asking.get_or_insert_with(|| Asking::of(request, &self.sent.link));
                     if asking.is_full() {
                         self.tell_server(refusal(&id, "the model is asked too much at a time"));
                         return Ok(None);
@@ -232,7 +243,7 @@ impl Relay {
                     return Err(self.call.cannot("the server asks for input where none can be given"));
                 };
                 let put = named.and_then(|named| {
-                    let asking = self.asking.get_or_insert_default();
+                    let asking = self.asking.get_or_insert_with(|| Asking::of(request, &self.sent.link));
                     asking.put(session, &message, *id, &named)
                 });
                 if put.is_none() {
@@ -271,19 +282,17 @@ impl Relay {
             super::tasks::STATUS => request.session.is_some(),
             // Stateless clients do not know it.
             "notifications/elicitation/complete" => request.era() == Era::Legacy,
-            // What tells of a changed list is not about this call.
+            // What tells of a changed list is not about this call; that of one
+            // client's pipe is not what others are shown.
+            other if self.sent.link.is_alone() => Kind::of_notification(other).is_none(),
             other => !self.shared.catalogs.hear(other),
         }
     }
 
     /// Sends the server what it did not ask in this direction: an answer.
     pub(super) fn tell_server(&self, body: Bytes) {
-        let (transport, headers) = (Arc::clone(&self.shared.transport), self.sent.link.headers());
-        tokio::spawn(async move {
-            if let Err(error) = transport.notify(body, headers).await {
-                tracing::debug!(%error, "an answer to the upstream did not arrive");
-            }
-        });
+        let link = Arc::clone(&self.sent.link);
+        tokio::spawn(async move { link.reply(body).await });
     }
 }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::link::Link;
-use crate::backends::transport::Transport;
 use crate::mcp::in_flight::Cancellable;
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
@@ -28,11 +27,10 @@ pub(super) struct Sent {
     pub(super) link: Arc<Link>,
     /// The id of the request, and its progress token.
     pub(super) id: u64,
-    transport: Arc<dyn Transport>,
     /// Whether an end without an answer means that nobody waits any more.
     cancels: bool,
     answered: bool,
-    ends_session: bool,
+    ends_link: bool,
 }
 
 // === impl Waiting ===
@@ -65,23 +63,17 @@ impl Waiting {
 // === impl Sent ===
 
 impl Sent {
-    /// An attempt over `link`, whose session is `ends_session` with it.
-    pub(super) fn begin(
-        transport: &Arc<dyn Transport>,
-        link: &Arc<Link>,
-        request: &McpRequest,
-        id: u64,
-        ends_session: bool,
-    ) -> Self {
+    /// An attempt over `link`, which is ended with it where it is for this call
+    /// alone.
+    pub(super) fn begin(link: &Arc<Link>, request: &McpRequest, id: u64, ends_link: bool) -> Self {
         Self {
             link: Arc::clone(link),
             id,
-            transport: Arc::clone(transport),
             // A client with a handshake that only disconnects has not cancelled
             // (MCP 2025-11-25, "Streamable HTTP", disconnection).
             cancels: request.era() == Era::Modern,
             answered: false,
-            ends_session: ends_session && link.session.is_some(),
+            ends_link: ends_link && link.is_own(),
         }
     }
 
@@ -98,13 +90,13 @@ impl Sent {
 
     /// Whether closing the stream is not enough.
     fn must_be_told(&self) -> bool {
-        self.link.era == Era::Legacy || self.transport.is_pipe()
+        self.link.era == Era::Legacy || self.link.transport.is_pipe()
     }
 
     fn tell(&mut self) {
         self.answered = true;
-        let (transport, headers, body) = (Arc::clone(&self.transport), self.link.headers(), self.cancellation());
-        tokio::spawn(async move { notify(transport.as_ref(), body, headers).await });
+        let (link, body) = (Arc::clone(&self.link), self.cancellation());
+        tokio::spawn(async move { notify(&link, body).await });
     }
 
     fn cancellation(&self) -> Bytes {
@@ -119,25 +111,25 @@ impl Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         let cancellation = (!self.answered && self.cancels && self.must_be_told()).then(|| self.cancellation());
-        if cancellation.is_none() && !self.ends_session {
+        if cancellation.is_none() && !self.ends_link {
             return;
         }
         // Without a runtime the process is ending, and the connections with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (transport, link, ends_session) = (Arc::clone(&self.transport), Arc::clone(&self.link), self.ends_session);
+        let (link, ends_link) = (Arc::clone(&self.link), self.ends_link);
         runtime.spawn(async move {
             if let Some(cancellation) = cancellation {
-                notify(transport.as_ref(), cancellation, link.headers()).await;
+                notify(&link, cancellation).await;
             }
-            if ends_session {
-                transport.end_session(link.headers()).await;
+            if ends_link {
+                link.end().await;
             }
         });
     }
 }
 
-async fn notify(transport: &dyn Transport, body: Bytes, headers: http::HeaderMap) {
-    if let Err(error) = transport.notify(body, headers).await {
+async fn notify(link: &Link, body: Bytes) {
+    if let Err(error) = link.notify(body).await {
         tracing::debug!(%error, "a cancellation did not arrive");
     }
 }

@@ -86,7 +86,7 @@ impl Shared {
         let place = match (link.era, &request.session) {
             (Era::Modern, _) => Place::Listened,
             (Era::Legacy, Some(session)) if link.session.is_some() => {
-                let abilities = self.told(session.abilities);
+                let abilities = self.answering(session.abilities);
                 Place::Own(self.watches.of(self, session, abilities).ok_or(Rejection::Overloaded)?)
             }
             (Era::Legacy, _) => Place::Together,
@@ -150,8 +150,7 @@ impl Shared {
     }
 
     async fn say_under(&self, link: &Link, method: &'static str, uri: &str, deadline: Instant) -> Result<(), Refused> {
-        let transport = self.transport.as_ref();
-        let asked = handshake::ask(transport, link, self.links.next_id(), method, json!({"uri": uri}), deadline).await;
+        let asked = handshake::ask(link, self.links.next_id(), method, json!({"uri": uri}), deadline).await;
         let asked = asked.map_err(Refused::Failed)?;
         match asked.message.kind {
             UpstreamKind::Error { code, .. } if link.disowned_by(asked.status, code) => {

@@ -120,12 +120,12 @@ impl Shared {
         let mut made = session.tasks.at(&self.settings.name);
         made.retain(|(task, _)| request.filter.shows(Wanted::Task(&task.tool)));
         // Where its session at the server is gone, the tasks in it are too.
-        let link = self.links.ready(&SessionKey::Client(session.key), self.told(session.abilities));
+        let link = self.links.ready(&SessionKey::Client(session.key), self.answering(session.abilities));
         let Some(link) = link.filter(|link| link.era == Era::Legacy && !made.is_empty()) else { return Ok(Vec::new()) };
         let (mut tasks, mut cursor) = (Vec::new(), None::<String>);
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
-            let asked = ask(self.transport.as_ref(), &link, self.links.next_id(), "tasks/list", params, deadline).await;
+            let asked = ask(&link, self.links.next_id(), "tasks/list", params, deadline).await;
             let message = asked.map_err(|error: TransportError| self.failure(&error))?.message;
             // A server that lists none answers with an error.
             let UpstreamKind::Result { result, .. } = message.kind else { break };

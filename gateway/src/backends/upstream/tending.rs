@@ -29,7 +29,7 @@ async fn keep_list(shared: &Shared) {
     let (mut is_up, mut last) = (false, None::<Arc<ToolList>>);
     loop {
         let deadline = Instant::now() + FETCH_TIMEOUT;
-        let pause = match shared.catalogs.tools().fresh(shared.transport.as_ref(), &shared.links, deadline).await {
+        let pause = match shared.catalogs.tools().fresh(&shared.links, deadline).await {
             Ok(list) => {
                 if !is_up {
                     shared.catalogs.came_up();

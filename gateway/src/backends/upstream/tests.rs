@@ -1,6 +1,7 @@
 mod agreeing;
 mod calls;
 mod listing;
+mod pipes;
 mod relaying;
 mod script;
 mod wire;
@@ -18,7 +19,7 @@ use super::Upstream;
 use crate::backends::Backend;
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
-use crate::backends::calls::NoCalls;
+use crate::backends::calls::{Calls, NoCalls};
 use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings, UpstreamSettings};
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
@@ -52,13 +53,20 @@ impl Fixture {
     }
 
     fn following(script: Arc<Script>) -> Self {
-        let (upstream, metrics) = start(Arc::<Script>::clone(&script));
+        let (upstream, metrics) = start(Arc::<Script>::clone(&script), None);
+        Self { upstream, script, metrics }
+    }
+
+    /// The same over a pipe, where `calls` sample for clients that cannot.
+    fn sampling(say: impl Fn(&Heard) -> Say + Send + Sync + 'static, calls: impl Calls + 'static) -> Self {
+        let script = Script::pipe(say);
+        let (upstream, metrics) = start(Arc::<Script>::clone(&script), Some(Arc::new(calls)));
         Self { upstream, script, metrics }
     }
 
     /// An upstream that is reached by `transport`; the script stays unused.
     fn over(transport: Arc<dyn Transport>) -> Self {
-        let (upstream, metrics) = start(transport);
+        let (upstream, metrics) = start(transport, None);
         Self { upstream, script: Script::new(modern), metrics }
     }
 
@@ -112,7 +120,7 @@ impl Fixture {
     }
 }
 
-fn start(transport: Arc<dyn Transport>) -> (Arc<Upstream>, Arc<Metrics>) {
+fn start(transport: Arc<dyn Transport>, sampling: Option<Arc<dyn Calls>>) -> (Arc<Upstream>, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new());
     let settings = UpstreamSettings {
         name: "crm".into(),
@@ -120,10 +128,11 @@ fn start(transport: Arc<dyn Transport>) -> (Arc<Upstream>, Arc<Metrics>) {
         timeout: TIMEOUT,
         retry: RetrySettings::default(),
         tools: ToolSelection::default(),
-        sampling: None,
+        sampling: sampling.is_some().then(|| "chat".into()),
     };
     let keys = Arc::new(KeyRing::new().unwrap());
-    (Upstream::start(settings, "__", transport, Arc::clone(&metrics), keys, Arc::new(NoCalls)).unwrap(), metrics)
+    let calls = sampling.unwrap_or_else(|| Arc::new(NoCalls));
+    (Upstream::start(settings, "__", transport, Arc::clone(&metrics), keys, calls).unwrap(), metrics)
 }
 
 /// What a server of 2026-07-28 with one tool says.

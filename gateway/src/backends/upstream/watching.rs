@@ -127,7 +127,7 @@ impl Shared {
     pub(super) async fn watch(self: &Arc<Self>, session: &Arc<Session>, link: &Link, deadline: Instant) {
         let is_own = link.era == Era::Legacy && link.session.is_some() && !self.transport.is_pipe();
         if is_own && session.outbox().is_read() {
-            let watch = self.watches.of(self, session, self.told(session.abilities));
+            let watch = self.watches.of(self, session, self.answering(session.abilities));
             if let Some(watch) = watch.filter(|_| link.offer.has("logging")) {
                 watch.ready(deadline.min(Instant::now() + READY_TIMEOUT)).await;
             }
@@ -177,7 +177,8 @@ impl Watch {
         let session = self.session.upgrade();
         let session =
             session.ok_or_else(|| TransportError::Unreachable("the client's session has ended".to_owned()))?;
-        shared.links.of(&self.key, &Introduction::of_session(session, self.abilities), deadline).await
+        let agreed = shared.links.of(&self.key, &Introduction::of_session(session, self.abilities), deadline).await;
+        agreed.map_err(|unagreed| unagreed.error)
     }
 
     async fn open(&self, shared: &Shared) -> Result<(Arc<Link>, Messages), TransportError> {

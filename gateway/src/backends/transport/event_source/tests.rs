@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::super::way::JSON;
-use super::super::{Outgoing, Reply, Transport};
+use super::super::{Outgoing, Questions, Reply, Transport};
 use super::*;
 
 /// Longer than anything here takes; a bound, never waited for.
@@ -127,7 +127,7 @@ fn outgoing(id: u64, connection: u64) -> Outgoing {
         connection,
         headers: HeaderMap::from_iter([(http::HeaderName::from_static("x-request-id"), "r".parse().unwrap())]),
         deadline: Instant::now() + SOON,
-        takes_questions: false,
+        questions: Questions::None,
     }
 }
 

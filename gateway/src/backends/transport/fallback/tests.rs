@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use super::super::Questions;
 use super::*;
 
 /// Longer than anything here takes; a bound, never waited for.
@@ -44,7 +45,7 @@ async fn server(get: &'static str) -> (Arc<FallbackTransport>, Arc<Mutex<Option<
 fn outgoing(connection: u64) -> Outgoing {
     let deadline = Instant::now() + SOON;
     let body = Bytes::from_static(b"{}");
-    Outgoing { body, id: 1, connection, headers: HeaderMap::new(), deadline, takes_questions: false }
+    Outgoing { body, id: 1, connection, headers: HeaderMap::new(), deadline, questions: Questions::None }
 }
 
 #[tokio::test]

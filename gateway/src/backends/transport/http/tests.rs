@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::super::Questions;
 use super::*;
 use crate::http_client::HttpClient;
 
@@ -93,7 +94,7 @@ fn outgoing(headers: HeaderMap) -> Outgoing {
         connection: CONNECTION,
         headers,
         deadline: Instant::now() + SOON,
-        takes_questions: false,
+        questions: Questions::None,
     }
 }
 

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
-use super::super::{Messages, Outgoing, Reply, TransportError};
+use super::super::{Messages, Outgoing, Questions, Reply, TransportError};
 use super::answers::Answers;
 use super::incoming::Said;
 use super::listening::Listening;
@@ -76,14 +76,15 @@ impl Pipe {
         self.pending.contains(id)
     }
 
-    /// Sends a request and waits for the first message about it.
+    /// Sends a request and waits for the first message about it; for none
+    /// where its client may be asked what it asks meanwhile beside another.
     ///
     /// # Errors
     ///
     /// See [`TransportError`].
     pub(super) async fn request(&self, outgoing: Outgoing) -> Result<Reply, TransportError> {
-        let Outgoing { body, id, headers, deadline, takes_questions, .. } = outgoing;
-        let mut ticket = self.pending.register(id, takes_questions)?;
+        let Outgoing { body, id, headers, deadline, questions, .. } = outgoing;
+        let mut ticket = self.pending.register(id, questions)?;
         let mut sending = self.answers.outlet.send(body, Some(id), headers);
         let first = async {
             // A server may begin to answer before it has said that it took
@@ -91,17 +92,17 @@ impl Pipe {
             tokio::select! {
                 biased;
                 sent = &mut sending => sent?,
-                delivery = ticket.next() => return Ok(delivery),
+                delivery = ticket.next() => return Ok(Some(delivery)),
             }
-            Ok(ticket.next().await)
+            Ok(if questions == Questions::All { None } else { Some(ticket.next().await) })
         };
-        match timeout_at(deadline, first).await.map_err(|_| TransportError::TimedOut)?? {
-            Delivery::Response(message) => Ok(Reply::Message { message, session: None }),
-            Delivery::Notification(message) | Delivery::Question { message, .. } => {
-                Ok(Reply::Stream { messages: ticket.into_messages(message), session: None })
-            }
-            Delivery::Failure(error) => Err(error),
-        }
+        let first = match timeout_at(deadline, first).await.map_err(|_| TransportError::TimedOut)?? {
+            Some(Delivery::Response(message)) => return Ok(Reply::Message { message, session: None }),
+            Some(Delivery::Failure(error)) => return Err(error),
+            Some(Delivery::Notification(message) | Delivery::Question { message, .. }) => Some(message),
+            None => None,
+        };
+        Ok(Reply::Stream { messages: ticket.into_messages(first), session: None })
     }
 
     /// Sends a notification, or an answer to a question of the server.
@@ -139,7 +140,11 @@ impl Pipe {
                     self.dropped("a notification about a request that nobody waits for, or that found no room");
                 }
             }
-            Said::Notice => self.listening.notice(message.clone()),
+            Said::Notice => {
+                if !self.pending.notice(message) {
+                    self.listening.notice(message.clone());
+                }
+            }
             Said::Ping(id) => self.answers.pong(id),
             Said::Question(id) => {
                 if !self.pending.question(id, message) {

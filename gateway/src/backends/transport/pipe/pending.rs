@@ -4,9 +4,12 @@
 //! else: what no longer fits is progress and may be lost. One place in every
 //! inbox is kept for the end, the response or the failure, which never is.
 //!
-//! A question of the server names no request. It is laid before the one whose
-//! client can be asked, where there is exactly one: no client is asked what
-//! another's call is about. What cannot be laid before anybody is refused.
+//! A question of the server names no request. Where the pipe is one client's,
+//! any of its requests will do, and the latest has it; else it is laid before
+//! the one whose client can be asked, where there is exactly one: no client is
+//! asked what another's call is about. What cannot be laid before anybody is
+//! refused. Notifications that name no request are as questions are, only that
+//! nobody need be told where they are lost.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -17,7 +20,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::super::{Messages, TransportError};
+use super::super::{Messages, Questions, TransportError};
 use super::answers::{Answers, METHOD_NOT_FOUND, NO_ROOM};
 use super::listening::MAX_QUESTION_BYTES;
 
@@ -62,7 +65,7 @@ struct Table {
 #[derive(Debug)]
 struct Inbox {
     deliveries: mpsc::Sender<Delivery>,
-    takes_questions: bool,
+    questions: Questions,
 }
 
 /// A request's place in the table; dropping it abandons the request.
@@ -86,15 +89,14 @@ impl Pending {
         Arc::new(Self { answers, table: Mutex::default() })
     }
 
-    /// Makes place for a request; `takes_questions` says whether its client
-    /// can be asked something.
+    /// Makes place for a request that takes these questions.
     ///
     /// # Errors
     ///
     /// [`TransportError::Reconnected`] when the connection has ended,
     /// [`TransportError::Busy`] when too many wait, and
     /// [`TransportError::Unreachable`] when the id is in use; it is not to be sent then.
-    pub(super) fn register(self: &Arc<Self>, id: u64, takes_questions: bool) -> Result<Ticket, TransportError> {
+    pub(super) fn register(self: &Arc<Self>, id: u64, questions: Questions) -> Result<Ticket, TransportError> {
         let mut table = self.table();
         if table.closed {
             return Err(TransportError::Reconnected);
@@ -106,7 +108,7 @@ impl Pending {
             return Err(TransportError::Unreachable("the request's id is in use".to_owned()));
         }
         let (deliveries, inbox) = mpsc::channel(MAX_WAITING_NOTIFICATIONS + 1);
-        table.inboxes.insert(id, Inbox { deliveries, takes_questions });
+        table.inboxes.insert(id, Inbox { deliveries, questions });
         Ok(Ticket { pending: Arc::clone(self), id, inbox })
     }
 
@@ -124,12 +126,19 @@ impl Pending {
         table.inboxes.get(&id).is_some_and(|inbox| inbox.has_taken(Delivery::Notification(message)))
     }
 
-    /// Lays a question before the one request that takes questions, or refuses
-    /// it for lack of room; false where there is no such request, or several.
+    /// Hands a notification that names no request to one that would take a
+    /// question; false where it was not taken.
+    pub(super) fn notice(&self, message: &Bytes) -> bool {
+        let table = self.table();
+        let taking = table.taking_questions().filter(|_| message.len() <= MAX_NOTIFICATION_BYTES);
+        taking.is_some_and(|inbox| inbox.has_taken(Delivery::Notification(message.clone())))
+    }
+
+    /// Lays a question before a request that takes it, or refuses it for lack
+    /// of room; false where there is no such request, or it could be of several.
     pub(super) fn question(&self, id: &str, message: &Bytes) -> bool {
         let table = self.table();
-        let mut taking = table.inboxes.values().filter(|inbox| inbox.takes_questions);
-        let (Some(inbox), None) = (taking.next(), taking.next()) else { return false };
+        let Some(inbox) = table.taking_questions() else { return false };
         let fits = message.len() <= MAX_QUESTION_BYTES
             && inbox.has_taken(Delivery::Question { id: id.into(), message: message.clone() });
         drop(table);
@@ -163,6 +172,24 @@ impl Pending {
     }
 }
 
+// === impl Table ===
+
+impl Table {
+    /// Whose client a question is for.
+    fn taking_questions(&self) -> Option<&Inbox> {
+        let taking = |wanted| self.inboxes.iter().filter(move |(_, inbox)| inbox.questions == wanted);
+        // Ids grow: what a server asks is mostly about what it has just been told to do.
+        if let Some((_, latest)) = taking(Questions::All).max_by_key(|(id, _)| **id) {
+            return Some(latest);
+        }
+        let mut alone = taking(Questions::Own);
+        match (alone.next(), alone.next()) {
+            (Some((_, one)), None) => Some(one),
+            _ => None,
+        }
+    }
+}
+
 // === impl Inbox ===
 
 impl Inbox {
@@ -180,9 +207,9 @@ impl Ticket {
         self.inbox.recv().await.unwrap_or_else(lost)
     }
 
-    /// The rest as a stream that opens with a message that has arrived.
-    pub(super) fn into_messages(self, first: Bytes) -> Messages {
-        Box::pin(Answer { ticket: Some(self), first: Some(first) })
+    /// What comes as a stream, which opens with a message that has arrived.
+    pub(super) fn into_messages(self, first: Option<Bytes>) -> Messages {
+        Box::pin(Answer { ticket: Some(self), first })
     }
 }
 

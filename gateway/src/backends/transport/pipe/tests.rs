@@ -79,6 +79,40 @@ async fn a_lost_connection_is_told_of_and_made_again_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_answers_one_connection_is_not_said_on_the_next() {
+    let fixture = Fixture::new();
+    let reply = |connection| fixture.transport.reply(connection, Bytes::from_static(b"{}"), HeaderMap::new());
+    let end = fixture.let_connect();
+    fixture.transport.connect().await.unwrap();
+    assert_eq!(reply(1).await, Ok(()));
+    let mut lost = fixture.transport.lost();
+    end.send(broken()).unwrap();
+    lost.changed().await.unwrap();
+    assert!(fixture.transport.connect().await.is_err());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let _end = fixture.let_connect();
+    assert_eq!(fixture.transport.connect().await, Ok(2));
+    assert_eq!(reply(1).await, Err(TransportError::Reconnected));
+    assert_eq!(reply(2).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_pipe_to_the_same_server_has_pauses_of_its_own() {
+    let fixture = Fixture::new();
+    let end = fixture.let_connect();
+    fixture.transport.connect().await.unwrap();
+    let mut lost = fixture.transport.lost();
+    end.send(broken()).unwrap();
+    lost.changed().await.unwrap();
+    assert!(fixture.transport.connect().await.is_err());
+    let another = fixture.transport.another().unwrap();
+    let mut end = fixture.let_connect();
+    assert_eq!(another.connect().await, Ok(1));
+    drop(another);
+    end.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_closed_while_it_connects_is_not_left_behind() {
     let fixture = Fixture::new();
     let mut connecting = fixture.transport.connect();

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::super::{Outgoing, Reply, Transport};
+use super::super::{Outgoing, Questions, Reply, Transport};
 use super::*;
 use crate::secret::Secret;
 
@@ -43,7 +43,7 @@ fn outgoing(id: u64, connection: u64) -> Outgoing {
         connection,
         headers: HeaderMap::new(),
         deadline: Instant::now() + PATIENCE,
-        takes_questions: false,
+        questions: Questions::None,
     }
 }
 

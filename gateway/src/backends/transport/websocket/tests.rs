@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::super::{Outgoing, Reply, Transport};
+use super::super::{Outgoing, Questions, Reply, Transport};
 use super::*;
 
 /// Longer than anything here takes; a bound, never waited for.
@@ -92,7 +92,7 @@ fn outgoing(id: u64, connection: u64) -> Outgoing {
         connection,
         headers: HeaderMap::new(),
         deadline: Instant::now() + SOON,
-        takes_questions: false,
+        questions: Questions::None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A transport in memory whose server follows a script.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub(in super::super) struct Heard {
     pub(in super::super) headers: HeaderMap,
     /// How often it heard this method before.
     pub(in super::super) nth: usize,
+    /// On which pipe, where there are several: the first is 0.
+    pub(in super::super) pipe: usize,
 }
 
 /// What it says. `$ID` stands for the id of the request.
@@ -36,13 +39,17 @@ pub(in super::super) enum Say {
     Hang,
 }
 
-type Scripted = Box<dyn Fn(&Heard) -> Say + Send + Sync>;
+type Scripted = Arc<dyn Fn(&Heard) -> Say + Send + Sync>;
 
 pub(super) struct Script {
     say: Scripted,
     heard: Mutex<Vec<Heard>>,
     lost: watch::Sender<u64>,
-    is_pipe: bool,
+    /// Which pipe it is; `None` where it is none.
+    pipe: Option<usize>,
+    /// The other pipes.
+    others: Mutex<Vec<Arc<Script>>>,
+    closed: AtomicBool,
     /// Whether the older way was taken; `None` where there is none.
     fell_back: Mutex<Option<bool>>,
 }
@@ -65,25 +72,27 @@ impl Say {
 
 impl Script {
     pub(super) fn new(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self::over(say, false, None))
+        Arc::new(Self::over(Arc::new(say), None, None))
     }
 
     /// A script whose messages share one pipe.
     pub(super) fn pipe(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self::over(say, true, None))
+        Arc::new(Self::over(Arc::new(say), Some(0), None))
     }
 
     /// A script with an older way to the server.
     pub(super) fn with_older_way(say: impl Fn(&Heard) -> Say + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self::over(say, false, Some(false)))
+        Arc::new(Self::over(Arc::new(say), None, Some(false)))
     }
 
-    fn over(say: impl Fn(&Heard) -> Say + Send + Sync + 'static, is_pipe: bool, fell_back: Option<bool>) -> Self {
+    fn over(say: Scripted, pipe: Option<usize>, fell_back: Option<bool>) -> Self {
         Self {
-            say: Box::new(say),
+            say,
             heard: Mutex::default(),
             lost: watch::Sender::new(0),
-            is_pipe,
+            pipe,
+            others: Mutex::default(),
+            closed: AtomicBool::new(false),
             fell_back: Mutex::new(fell_back),
         }
     }
@@ -91,6 +100,16 @@ impl Script {
     /// Everything heard of a method.
     pub(super) fn heard(&self, method: &str) -> Vec<Heard> {
         self.heard.lock().unwrap().iter().filter(|heard| heard.method == method).cloned().collect()
+    }
+
+    /// The pipes that were made beside it.
+    pub(super) fn others(&self) -> Vec<Arc<Self>> {
+        self.others.lock().unwrap().clone()
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Loses the connection.
@@ -102,7 +121,7 @@ impl Script {
         let mut all = self.heard.lock().unwrap();
         let nth = all.iter().filter(|heard| heard.method == method).count();
         let body = String::from_utf8(body.to_vec()).unwrap();
-        let heard = Heard { method: method.to_owned(), body, headers, nth };
+        let heard = Heard { method: method.to_owned(), body, headers, nth, pipe: self.pipe.unwrap_or_default() };
         all.push(heard.clone());
         heard
     }
@@ -124,7 +143,8 @@ fn with_id(text: &str, id: u64) -> Bytes {
 
 impl Transport for Script {
     fn connect(&self) -> BoxFuture<'_, Result<u64, TransportError>> {
-        async { Ok(0) }.boxed()
+        let closed = || TransportError::Unreachable("the transport is closed".to_owned());
+        async move { if self.is_closed() { Err(closed()) } else { Ok(0) } }.boxed()
     }
 
     fn request(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, TransportError>> {
@@ -173,7 +193,15 @@ impl Transport for Script {
     }
 
     fn is_pipe(&self) -> bool {
-        self.is_pipe
+        self.pipe.is_some()
+    }
+
+    fn another(&self) -> Option<Arc<dyn Transport>> {
+        self.pipe?;
+        let mut others = self.others.lock().unwrap();
+        let another = Arc::new(Self::over(Arc::clone(&self.say), Some(others.len() + 1), None));
+        others.push(Arc::clone(&another));
+        Some(another)
     }
 
     fn has_handshake(&self) -> bool {
@@ -209,6 +237,6 @@ impl Transport for Script {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        async {}.boxed()
+        async { self.closed.store(true, Ordering::SeqCst) }.boxed()
     }
 }

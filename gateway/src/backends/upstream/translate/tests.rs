@@ -3,10 +3,13 @@ use std::sync::Arc;
 use super::super::tests::{request, session, tool};
 use super::*;
 use crate::backends::offer::Offer;
+use crate::backends::transport::demo::DemoTransport;
 use crate::mcp::version::Version;
 
 fn link(era: Era) -> Link {
     Link {
+        transport: DemoTransport::new(),
+        place: None,
         era,
         version: HeaderValue::from_static("x"),
         session: None,

@@ -18,10 +18,10 @@ fn take(pipe: &Pipe, text: &str) {
     assert!(pipe.take(&Bytes::copy_from_slice(text.as_bytes())), "{text}");
 }
 
-fn outgoing(id: u64, takes_questions: bool) -> Outgoing {
+fn outgoing(id: u64, questions: Questions) -> Outgoing {
     let deadline = Instant::now() + Duration::from_secs(30);
     let body = Bytes::from_static(b"{}");
-    Outgoing { body, id, connection: 1, headers: HeaderMap::new(), deadline, takes_questions }
+    Outgoing { body, id, connection: 1, headers: HeaderMap::new(), deadline, questions }
 }
 
 fn heard(messages: &mut Messages) -> Option<Bytes> {
@@ -33,7 +33,7 @@ async fn a_response_goes_to_its_request_as_it_came() {
     let (pipe, _) = pipe();
     let response = Bytes::from_static(br#"{ "jsonrpc":"2.0", "result":null, "id":3, "x":1e400 }"#);
     assert!(!pipe.has_answered());
-    let (reply, taken) = tokio::join!(pipe.request(outgoing(3, false)), async { pipe.take(&response) });
+    let (reply, taken) = tokio::join!(pipe.request(outgoing(3, Questions::None)), async { pipe.take(&response) });
     let Ok(Reply::Message { message, session: None }) = reply else { panic!("{reply:?}") };
     assert!(taken && pipe.has_answered());
     assert_eq!(message.as_ptr(), response.as_ptr());
@@ -56,15 +56,29 @@ async fn what_names_no_request_goes_to_whoever_listens() {
 async fn a_question_goes_to_the_one_call_whose_client_can_be_asked() {
     let (pipe, outlet) = pipe();
     let mut listener = pipe.listen().unwrap();
-    let mut own = Box::pin(pipe.request(outgoing(1, false)));
+    let mut own = Box::pin(pipe.request(outgoing(1, Questions::None)));
     assert!(own.as_mut().now_or_never().is_none());
-    let (asked, ()) = tokio::join!(pipe.request(outgoing(2, true)), async { take(&pipe, QUESTION) });
+    let (asked, ()) = tokio::join!(pipe.request(outgoing(2, Questions::Own)), async { take(&pipe, QUESTION) });
     let Ok(Reply::Stream { mut messages, .. }) = asked else { panic!("{asked:?}") };
     assert_eq!(heard(&mut messages).unwrap(), QUESTION);
     assert_eq!(heard(&mut listener), None);
     take(&pipe, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
     assert!(heard(&mut messages).is_some());
     assert_eq!(outlet.take().len(), 2);
+}
+
+#[tokio::test]
+async fn a_call_of_a_pipes_one_client_is_a_stream_before_anything_is_said() {
+    let (pipe, _) = pipe();
+    let sent = pipe.request(outgoing(1, Questions::All)).await;
+    let Ok(Reply::Stream { mut messages, .. }) = sent else { panic!("{sent:?}") };
+    assert_eq!(heard(&mut messages), None);
+    take(&pipe, QUESTION);
+    take(&pipe, CHANGED);
+    take(&pipe, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+    assert_eq!(heard(&mut messages).unwrap(), QUESTION);
+    assert_eq!(heard(&mut messages).unwrap(), CHANGED, "all that is said there is its client's");
+    assert!(heard(&mut messages).is_some());
 }
 
 #[tokio::test]
@@ -91,10 +105,11 @@ async fn a_request_that_nobody_waits_for_is_not_written() {
     let (queue, mut queued) = Queue::new();
     let pipe = Pipe::new(&"files".into(), queue);
     {
-        let mut abandoned = Box::pin(pipe.request(outgoing(1, false)));
+        let mut abandoned = Box::pin(pipe.request(outgoing(1, Questions::None)));
         assert!(abandoned.as_mut().now_or_never().is_none());
     }
-    let mut waiting = Box::pin(pipe.request(Outgoing { body: Bytes::from_static(b"2"), ..outgoing(2, false) }));
+    let mut waiting =
+        Box::pin(pipe.request(Outgoing { body: Bytes::from_static(b"2"), ..outgoing(2, Questions::None) }));
     assert!(waiting.as_mut().now_or_never().is_none());
     pipe.notify(Bytes::from_static(b"notice"), HeaderMap::new()).await.unwrap();
     assert_eq!(queued.next(&pipe).await.unwrap(), "2");
@@ -111,8 +126,8 @@ async fn an_end_is_everybodys() {
     let (pipe, _) = pipe();
     let lost = TransportError::Disconnected("gone".to_owned());
     let mut listener = pipe.listen().unwrap();
-    let (reply, ()) = tokio::join!(pipe.request(outgoing(1, false)), async { pipe.end(&lost) });
+    let (reply, ()) = tokio::join!(pipe.request(outgoing(1, Questions::None)), async { pipe.end(&lost) });
     assert_eq!(reply.err(), Some(lost.clone()));
     assert_eq!(listener.next().await, Some(Err(lost.clone())));
-    assert_eq!(pipe.request(outgoing(2, false)).await.err(), Some(TransportError::Reconnected));
+    assert_eq!(pipe.request(outgoing(2, Questions::None)).await.err(), Some(TransportError::Reconnected));
 }
