@@ -116,7 +116,7 @@ fn malformed_batches_and_those_of_other_revisions_are_refused() {
     assert_eq!(send(&client, &json!([])).json()["error"]["code"], -32600);
     assert_eq!(send(&client, &json!(vec![ping.clone(); 65])).json()["error"]["code"], -32600);
     assert_eq!(client.post("[{]").json()["error"]["code"], -32700);
-    let odd = send(&client.clone().with("Accept", "application/json"), &json!([7, ping])).json();
+    let odd = send(&client.with("Accept", "application/json"), &json!([7, ping])).json();
     assert_eq!((&odd[0]["error"]["code"], &odd[1]["result"]), (&json!(-32600), &json!({})), "{odd}");
     for revision in ["2025-06-18", "2025-11-25"] {
         let client = gateway.client().initialize(revision).1;

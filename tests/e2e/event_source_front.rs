@@ -1,5 +1,6 @@
 //! HTTP+SSE of 2024-11-05 towards clients: `GET /sse` and `POST /messages`.
 
+use portcullis_tests::client::message;
 use portcullis_tests::gateway::{Gateway, Home, KEY, sha256, standard};
 use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
@@ -57,4 +58,27 @@ fn where_a_client_posts_is_of_use_to_it_alone_and_while_its_stream_is_open() {
     assert_eq!(answer, json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
     drop(stream);
     wait_until("the stream to be forgotten", || gateway.client().at(&endpoint).post(ping).status == 404);
+}
+
+#[test]
+fn a_stream_that_outlives_reloads_goes_on_to_tell() {
+    let gateway = gateway("");
+    let mut stream = gateway.client().at("/sse").open_stream(None);
+    let endpoint = stream.next_raw_event().unwrap().expect("the first event").data;
+    let hello =
+        json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    gateway.client().at(&endpoint).post(message("initialize", &hello).to_string());
+    assert_eq!(stream.next_event().unwrap().expect("the answer")["result"]["protocolVersion"], "2024-11-05");
+    for reload in 0..2 {
+        let more = format!(
+            "policies:\n  - {{name: more-{reload}, subjects: {{roles: [nobody]}}, tools: {{allow: [none]}}}}\n"
+        );
+        gateway.home.write("policies/more.yaml", &more);
+        let told = std::iter::from_fn(|| stream.next_event().unwrap());
+        let kinds = ["tools", "prompts", "resources"].map(|list| format!("notifications/{list}/list_changed"));
+        // A reload is a change of every list.
+        let told: Vec<_> =
+            told.take(kinds.len()).map(|message| message["method"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(told, kinds, "reload {reload}");
+    }
 }
