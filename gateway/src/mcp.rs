@@ -19,6 +19,7 @@ pub mod log_level;
 pub mod meta;
 pub mod mirror;
 pub mod outbox;
+pub mod params;
 pub mod places;
 pub mod reference;
 pub mod replay;

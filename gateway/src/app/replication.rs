@@ -25,10 +25,12 @@ const MAX_CONNECTIONS: usize = 512;
 const MAX_STREAMS: u32 = 8_192;
 /// As much as a client may send, and what is vouched for besides.
 const MAX_HEAD_BYTES: u32 = 128 * 1024;
-/// Longer than the others leave a connection idle, and than they bear with a
-/// client of theirs that takes nothing: there it hurts one client, here it
-/// would hurt all whose answers share the connection.
-const TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Longer than the others leave a connection idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// Longer than a request that was passed on may last. The others end what a
+/// client of theirs does not take: there it hurts one client, here it would
+/// hurt all whose answers share the connection.
+const STALL_TIMEOUT: Duration = Duration::from_secs(70 * 60);
 
 /// The listener for the other replicas.
 pub(super) struct Replication {
@@ -63,8 +65,8 @@ impl Replication {
     pub(super) async fn serve(self, current: Arc<ArcSwap<Generation>>, drain_timeout: Duration, drain: DrainSignal) {
         let settings = ListenerSettings {
             max_connections: MAX_CONNECTIONS,
-            idle_timeout: TIMEOUT,
-            stall_timeout: TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
             drain_timeout,
             max_head_bytes: MAX_HEAD_BYTES,
             max_streams: MAX_STREAMS,

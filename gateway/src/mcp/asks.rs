@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use uuid::Uuid;
 
 use super::splice::Span;
 
@@ -11,7 +12,8 @@ use super::splice::Span;
 const MAX_OF_SESSION: usize = 16;
 /// The same of all sessions together: each keeps a call waiting for a person.
 pub const MAX_OPEN: usize = 256;
-/// Before the number in the id of a question.
+/// Before what tells a question from all others: also from those of another
+/// process, at which a reply may come in.
 const PREFIX: &str = "portcullis-";
 
 /// The questions that wait.
@@ -23,8 +25,7 @@ pub struct Asks {
 
 #[derive(Debug, Default)]
 struct Table {
-    next: u64,
-    open: Vec<(u64, oneshot::Sender<Reply>)>,
+    open: Vec<(Uuid, oneshot::Sender<Reply>)>,
 }
 
 /// A question that was put; dropping it withdraws it.
@@ -75,17 +76,16 @@ impl Asks {
         if table.open.len() >= MAX_OF_SESSION {
             return None;
         }
-        table.next += 1;
         let (sender, reply) = oneshot::channel();
-        let number = table.next;
+        let number = Uuid::new_v4();
         table.open.push((number, sender));
-        Some(Ask { id: format!("\"{PREFIX}{number}\""), reply, _place: place })
+        Some(Ask { id: format!("\"{PREFIX}{}\"", number.simple()), reply, _place: place })
     }
 
     /// Hands an answer to who asked; `id` is JSON. An answer that nobody waits
     /// for is dropped.
     pub fn reply(&self, id: &str, reply: Reply) {
-        let number = id.trim_matches('"').strip_prefix(PREFIX).and_then(|number| number.parse::<u64>().ok());
+        let number = id.trim_matches('"').strip_prefix(PREFIX).and_then(|number| Uuid::parse_str(number).ok());
         let mut table = self.table();
         let waiting = table.open.iter().position(|(open, _)| Some(*open) == number);
         if let Some(index) = waiting {
@@ -138,11 +138,17 @@ mod tests {
         for id in ["7", "\"x\"", "\"portcullis-99\"", "null"] {
             asks.reply(id, reply());
         }
-        asks.reply(&two.id, reply());
+        let second = two.id.clone();
+        asks.reply(&second, reply());
         assert_eq!(two.reply.await.unwrap().result(), Ok(r#"{"a":1}"#));
         assert!(one.reply.try_recv().is_err());
         // A second answer finds nobody.
-        asks.reply("\"portcullis-2\"", reply());
+        asks.reply(&second, reply());
+        // Nor does one to a session that was made again elsewhere.
+        let elsewhere = super::tests::asks(MAX_OPEN);
+        let mut first = elsewhere.ask().unwrap();
+        elsewhere.reply(&one.id, reply());
+        assert!(first.reply.try_recv().is_err());
     }
 
     #[test]

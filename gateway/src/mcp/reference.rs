@@ -1,6 +1,6 @@
 //! What a completion refers to (MCP 2025-11-25, "Completion", reference types).
 
-use super::envelope::{Named, differs_in_case};
+use super::params::{Named, differs_in_case};
 use super::scanner::{Fault, Scanner, string};
 
 /// What is to be completed.

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::asks::Said;
 use super::capabilities::Capabilities;
-use super::envelope::{Named, Params};
 use super::log_level::LogLevel;
+use super::params::{Named, Params};
 use super::reference::Reference;
 use super::session::Session;
 use super::splice::Span;

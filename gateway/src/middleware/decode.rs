@@ -232,10 +232,10 @@ impl Decoder {
             }
             Door::EventSourcePost => {
                 let message = self.json_body(&arrival, body).await?;
-                if let Passage::Answered(response) =
-                    self.pass_on_posted(passing, &arrival, query.as_deref(), &message).await
-                {
-                    return Ok(response);
+                match self.pass_on_posted(passing, &arrival, query.as_deref(), &message).await {
+                    Passage::Here => {}
+                    Passage::Answered(response) => return Ok(response),
+                    Passage::Refused(refused) => return Err(refused.rejection),
                 }
                 let messages = Messages::new(Arc::clone(&self), inner);
                 let sources = &self.settings.connections.event_sources;

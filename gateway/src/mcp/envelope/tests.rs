@@ -1,4 +1,6 @@
 use super::*;
+use crate::mcp::params::KNOWN;
+use crate::mcp::reference::Reference;
 
 fn scan(text: &str) -> Result<Envelope<'_>, EnvelopeError> {
     Envelope::scan(text.as_bytes())

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::headers::Accepts;
 use crate::mcp::capabilities::Capabilities;
-use crate::mcp::envelope::Params;
+use crate::mcp::params::Params;
 use crate::mcp::request::{Filter, McpRequest, Operation};
 use crate::mcp::session::{Bearer, Session};
 use crate::mcp::version::Version;

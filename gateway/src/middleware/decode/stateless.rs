@@ -4,8 +4,9 @@
 use http::{HeaderMap, HeaderName};
 
 use super::headers::NamedVersion;
-use crate::mcp::envelope::{Envelope, Params};
+use crate::mcp::envelope::Envelope;
 use crate::mcp::mirror;
+use crate::mcp::params::Params;
 use crate::mcp::version::{Era, Version};
 use crate::rejection::Rejection;
 
