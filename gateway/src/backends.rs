@@ -30,7 +30,8 @@ use tokio::time::Instant;
 
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::{Changes, Moment};
-use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::operation::ItemKind;
+use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::subscriptions::Lease;
 use crate::mcp::update::Update;

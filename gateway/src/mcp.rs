@@ -18,6 +18,7 @@ pub mod json;
 pub mod log_level;
 pub mod meta;
 pub mod mirror;
+pub mod operation;
 pub mod outbox;
 pub mod params;
 pub mod places;

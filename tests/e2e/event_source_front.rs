@@ -1,38 +1,18 @@
 //! HTTP+SSE of 2024-11-05 towards clients: `GET /sse` and `POST /messages`.
 
 use portcullis_tests::client::message;
-use portcullis_tests::gateway::{Gateway, Home, KEY, sha256, standard};
+use portcullis_tests::gateway::{KEY, sha256};
+use portcullis_tests::json;
 use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
-use portcullis_tests::{json, upstream};
 
-fn gateway(more: &str) -> Gateway {
-    let entry = format!("{{url: \"{}\"}}", upstream::everything());
-    let upstreams = [("demo", "{builtin: demo}"), ("all", entry.as_str())];
-    Home::open().serve(&standard(&upstreams, more)).listing(&["all__echo".to_owned()])
-}
+use crate::fronts::{assert_served, gateway};
 
 #[test]
 fn clients_call_and_are_asked_over_the_oldest_transport() {
     let gateway = gateway("");
     for sdk in [Sdk::Python1, Sdk::TypeScript1, Sdk::Python2] {
-        let calls = json!([
-            {"name": "demo__add", "arguments": {"a": 1, "b": 2}},
-            {"name": "all__trigger-sampling-request", "arguments": {"prompt": "hello", "maxTokens": 10}},
-            {"op": "prompt", "name": "all__args-prompt", "arguments": {"city": "Bern"}},
-            {"name": "none", "arguments": {}},
-        ]);
-        let script = json!({
-            "transport": "sse", "url": gateway.url("/sse"), "headers": {"X-API-Key": KEY}, "calls": calls,
-            "answers": {"sampling": "forty-two"},
-        });
-        let report = sdk.perform(&script).unwrap_or_else(|said| panic!("{sdk:?} gave up: {said}"));
-        let call = |index: usize| &report["calls"][index];
-        assert_eq!(call(0)["result"]["content"][0]["text"], "3", "{sdk:?}: {report}");
-        assert!(call(1)["result"].to_string().contains("forty-two"), "{sdk:?}: {report}");
-        let message = &call(2)["result"]["messages"][0];
-        assert_eq!(message["content"]["text"], "What's weather in Bern?", "{sdk:?}: {report}");
-        assert_eq!(call(3)["error"]["code"], -32602, "{sdk:?}: {report}");
+        assert_served(sdk, "sse", &gateway.url("/sse"), &json!({"X-API-Key": KEY}));
     }
 }
 

@@ -13,6 +13,7 @@ mod commands;
 mod configuration;
 mod event_source_front;
 mod fidelity;
+mod fronts;
 mod harness;
 mod legacy;
 mod modern;

@@ -10,7 +10,7 @@ use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
 
-use crate::questions::{answers, asking, assert_asks, over, retry, text};
+use crate::questions::{answers, asking, assert_asks, over, parked, text};
 
 const REVISION: &str = "2025-11-25";
 
@@ -146,11 +146,7 @@ fn a_call_that_waits_for_a_stateless_client_keeps_its_process_until_it_ends() {
     let client = Client::new(gateway.main);
     wait_until("the upstream's tools", || !client.tools().is_empty());
     let arguments = json!({"message": "Who are you?"});
-    let ask = || {
-        let asked = asking(&client, "old__test_elicitation", &arguments, &json!({})).json();
-        assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-        retry(&asked)
-    };
+    let ask = || parked(&client, "old__test_elicitation", &arguments);
     let (one, other) = (ask(), ask());
     // The one of all, one for what clients that can be asked are shown, one for each call.
     assert_eq!(gateway.children().len(), 4);

@@ -135,8 +135,15 @@ pub(crate) fn asking(client: &Client, name: &str, arguments: &Value, more: &Valu
     client.send(&client.prepare_modern_body(&body))
 }
 
+/// A stateless client's call that waits, and what brings it back.
+pub(crate) fn parked(client: &Client, tool: &str, arguments: &Value) -> Value {
+    let asked = asking(client, tool, arguments, &json!({})).json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    retry(&asked)
+}
+
 /// What the client brings back: its answers to everything, and the state.
-pub(crate) fn retry(asked: &Value) -> Value {
+fn retry(asked: &Value) -> Value {
     let questions = asked["result"]["inputRequests"].as_object().unwrap();
     let answer = answers()["elicitation"].clone();
     let responses: portcullis_tests::Map<String, Value> =
@@ -155,11 +162,7 @@ fn a_parked_call_is_its_callers_alone_and_goes_on_once() {
     let client = gateway.client();
     wait_until("the upstream's tools", || !client.tools().is_empty());
     let arguments = json!({"message": "Who are you?"});
-    let ask = || {
-        let asked = asking(&client, "old__test_elicitation", &arguments, &json!({})).json();
-        assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-        retry(&asked)
-    };
+    let ask = || parked(&client, "old__test_elicitation", &arguments);
     let code = |reply: Reply| reply.json()["error"]["code"].clone();
     let again = ask();
     // Nobody else, nowhere else, nothing else.

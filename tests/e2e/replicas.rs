@@ -13,7 +13,7 @@ use portcullis_tests::patience::wait_until;
 use portcullis_tests::scripted::Scripted;
 use portcullis_tests::{Value, json};
 
-use crate::questions::{asking, pinned, retry, started};
+use crate::questions::{asking, parked, pinned, started};
 
 const SESSION_ID: &str = "Mcp-Session-Id";
 const TOOLS: &str = "notifications/tools/list_changed";
@@ -229,9 +229,7 @@ fn a_parked_call_goes_on_wherever_its_client_comes_back_and_once() {
     for path in ["/mcp", "/servers/old/mcp"] {
         let tool = if path == "/mcp" { "old__test_elicitation" } else { "test_elicitation" };
         let [home, other] = [&home, &other].map(|client| client.clone().at(path));
-        let asked = asking(&home, tool, &arguments, &json!({})).json();
-        assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-        let again = retry(&asked);
+        let again = parked(&home, tool, &arguments);
         // For another request it is nothing there, either.
         assert_eq!(code(asking(&other, tool, &json!({"message": "other"}), &again)), -32603);
         let ended = asking(&other, tool, &arguments, &again).json();

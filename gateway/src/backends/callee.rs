@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::tool::Tool;
 use crate::mcp::json::quoted;
 use crate::mcp::mirror;
-use crate::mcp::request::Operation;
+use crate::mcp::operation::Operation;
 use crate::mcp::task::Task;
 
 /// What is called, read or completed.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::beside::Beside;
 use super::{tool, uri};
 use crate::mcp::json::{Members, push_string};
-use crate::mcp::request::{ItemKind, ResourceUri, Wanted};
+use crate::mcp::operation::{ItemKind, ResourceUri, Wanted};
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
 

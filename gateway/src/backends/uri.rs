@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::mcp::request::ResourceUri;
+use crate::mcp::operation::ResourceUri;
 
 /// The scheme of MCP Apps' resources.
 const APPLICATION: &str = "ui://";
@@ -50,6 +50,12 @@ pub fn own(public: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
         label.into()
     };
     Some((label, own.into()))
+}
+
+/// What a client means: one that knows `server` alone, or all upstreams.
+#[must_use]
+pub fn of(server: Option<&str>, text: &Arc<str>) -> ResourceUri {
+    server.map_or_else(|| of_all(text), |server| of_one(server, text))
 }
 
 /// What a client means that knows all upstreams. However it is spelt, policy

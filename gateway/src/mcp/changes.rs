@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::meta::SUBSCRIPTION_ID;
+use super::meta::subscription_tag;
 
 /// A moment of this process: what comes later is greater. Without a clock, so
 /// that no two changes are at the same one.
@@ -123,9 +123,8 @@ impl Kind {
     /// this id (JSON).
     #[must_use]
     pub fn tagged_notification(self, id: &str) -> Bytes {
-        let meta = format!(r#"{{"{SUBSCRIPTION_ID}":{id}}}"#);
-        let list = self.capability();
-        format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed","params":{{"_meta":{meta}}}}}"#)
+        let (list, tag) = (self.capability(), subscription_tag(id));
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/{list}/list_changed","params":{{"_meta":{{{tag}}}}}}}"#)
             .into()
     }
 
@@ -143,6 +142,7 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::meta::SUBSCRIPTION_ID;
 
     #[test]
     fn what_comes_later_is_greater() {

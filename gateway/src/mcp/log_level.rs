@@ -66,9 +66,15 @@ impl LogLevel {
         Self::ALL.into_iter().find(|level| level.as_str() == name)
     }
 
-    /// The level in the `params` of `notifications/message`.
+    /// Whether who wants to hear what is as grave hears a message with these
+    /// `params`; one that does not say how grave it is is heard.
     #[must_use]
-    pub fn of_message(params: &str) -> Option<Self> {
+    pub fn admits(self, params: Option<&str>) -> bool {
+        params.and_then(Self::of_message).is_none_or(|level| level >= self)
+    }
+
+    /// The level in the `params` of `notifications/message`.
+    fn of_message(params: &str) -> Option<Self> {
         Self::parse(&string(Members::get(params, "level")?)?)
     }
 }

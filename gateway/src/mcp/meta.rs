@@ -31,6 +31,12 @@ pub fn server_info() -> Value {
     json!({"name": "portcullis", "title": "Portcullis", "version": env!("CARGO_PKG_VERSION")})
 }
 
+/// The member [`SUBSCRIPTION_ID`] for the request of this id (JSON).
+#[must_use]
+pub fn subscription_tag(id: &str) -> String {
+    format!(r#""{SUBSCRIPTION_ID}":{id}"#)
+}
+
 /// What the gateway reads of a `_meta` object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
 use super::envelope::Envelope;
-use super::request::{Filter, ItemKind, McpRequest, Operation};
+use super::operation::{ItemKind, Operation};
+use super::request::{Filter, McpRequest};
 use super::version::Version;
 use crate::record::CallRecord;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::answer::{UpstreamKind, UpstreamMessage};
 use super::json::{Members, quoted};
-use super::meta::SUBSCRIPTION_ID;
+use super::meta::{SUBSCRIPTION_ID, subscription_tag};
 use super::scanner::string;
 use super::splice::{Span, Splice};
 
@@ -61,11 +61,9 @@ impl<'a> Update<'a> {
             Some((meta, cuts))
         });
         let tag = subscription.map(|id| match &cuts {
-            Some((meta, cuts)) => {
-                let comma = if cuts.keeps_members { "," } else { "" };
-                (meta.start() + 1, format!(r#""{SUBSCRIPTION_ID}":{id}{comma}"#))
-            }
-            None => (self.params.start() + 1, format!(r#""_meta":{{"{SUBSCRIPTION_ID}":{id}}},"#)),
+            Some((meta, cuts)) if cuts.keeps_members => (meta.start() + 1, subscription_tag(id) + ","),
+            Some((meta, _)) => (meta.start() + 1, subscription_tag(id)),
+            None => (self.params.start() + 1, tagged_meta(id)),
         });
         let uri = quoted(uri);
         let mut splice = Splice::default();
@@ -83,8 +81,13 @@ impl<'a> Update<'a> {
 /// The notification that a resource may have changed, where no server says it.
 #[must_use]
 pub fn plain(uri: &str, subscription: Option<&str>) -> Bytes {
-    let meta = subscription.map(|id| format!(r#""_meta":{{"{SUBSCRIPTION_ID}":{id}}},"#)).unwrap_or_default();
+    let meta = subscription.map(tagged_meta).unwrap_or_default();
     format!(r#"{{"jsonrpc":"2.0","method":"{METHOD}","params":{{{meta}"uri":{}}}}}"#, quoted(uri)).into()
+}
+
+/// A `_meta` that says whose subscription it is, before other members.
+fn tagged_meta(id: &str) -> String {
+    format!(r#""_meta":{{{}}},"#, subscription_tag(id))
 }
 
 #[cfg(test)]

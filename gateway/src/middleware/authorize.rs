@@ -14,7 +14,9 @@ use smallvec::SmallVec;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::mcp::request::{Filter, McpRequest, Operation, Wanted};
+use crate::mcp::operation::{Operation, Wanted};
+
+use crate::mcp::request::{Filter, McpRequest};
 use crate::metrics::{CallStatus, Metrics};
 use crate::rejection::Rejection;
 

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use crate::mcp::request::{ItemKind, McpRequest};
+use crate::mcp::operation::ItemKind;
+
+use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
 use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
 

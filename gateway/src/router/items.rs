@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::{DEADLINE, failed};
 use crate::backends::item::ItemName;
 use crate::backends::{Backend, Backends, uri};
-use crate::mcp::request::{ItemKind, McpRequest, ResourceUri};
+use crate::mcp::operation::{ItemKind, ResourceUri};
+use crate::mcp::request::McpRequest;
 use crate::metrics::CallStatus;
 use crate::rejection::Rejection;
 

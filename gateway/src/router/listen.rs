@@ -13,13 +13,14 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::lists::Lists;
-use super::standing::{LIFETIME, Open, over};
+use super::standing::{Open, over};
 use super::{Router, offer, subscriptions};
 use crate::backends::answer::{Answer, Standing, response};
+use crate::backends::uri;
 use crate::mcp::changes::{Changes, Kind, Moment};
 use crate::mcp::meta;
-use crate::mcp::places::Caller;
-use crate::mcp::request::{McpRequest, Wanted};
+use crate::mcp::operation::Wanted;
+use crate::mcp::request::McpRequest;
 use crate::mcp::subscription_filter::SubscriptionFilter;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::rejection::Rejection;
@@ -52,10 +53,7 @@ pub(super) async fn open(
     if !request.takes_stream {
         return Err(Rejection::NotAcceptable);
     }
-    let caller = Caller::new(request.principal.shared_name(), request.client_ip);
-    let streams = router.sessions.streams();
-    let place = streams.places().take(caller).ok_or(Rejection::Overloaded)?;
-    let over = over(streams.superseded(router.backends.since()), request.record.life(LIFETIME));
+    let (open, over) = (Open::of(router, request)?, over(router, request));
     let id = request.id_text().to_owned();
     // What changes from here on is told.
     let (lists, told) = (Lists::new(router, request), Changes::all(Moment::now()));
@@ -72,7 +70,6 @@ pub(super) async fn open(
     let (acknowledged, end) = (acknowledged(&id, &Value::Object(honoured)), end(&id));
     let listening =
         Listening { id, filter: filter.clone(), lists, told, subscriptions, due: VecDeque::from([acknowledged]) };
-    let open = Open::count(place, &router.metrics);
     let heard = stream::unfold((listening, open), async |(mut listening, open)| {
         Some((listening.next().await, (listening, open)))
     });
@@ -104,7 +101,7 @@ async fn subscribe_to(
     subscriptions: &Arc<Subscriptions>,
 ) -> Option<String> {
     let text = Arc::from(named);
-    let uri = subscriptions::named(request, &text);
+    let uri = uri::of(request.server.as_deref(), &text);
     if !request.filter.shows(Wanted::Resource(&uri)) {
         return None;
     }
@@ -116,15 +113,15 @@ async fn subscribe_to(
 
 /// The first message of a stream: what of it is honoured.
 fn acknowledged(id: &str, honoured: &Value) -> Bytes {
-    let meta = format!(r#"{{"{}":{id}}}"#, meta::SUBSCRIPTION_ID);
-    let params = format!(r#"{{"_meta":{meta},"notifications":{honoured}}}"#);
+    let tag = meta::subscription_tag(id);
+    let params = format!(r#"{{"_meta":{{{tag}}},"notifications":{honoured}}}"#);
     format!(r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{params}}}"#).into()
 }
 
 /// The last.
 fn end(id: &str) -> Bytes {
-    let (tag, info) = (meta::SUBSCRIPTION_ID, meta::server_info());
-    let meta = format!(r#"{{"{tag}":{id},"{}":{info}}}"#, meta::SERVER_INFO);
+    let (tag, info) = (meta::subscription_tag(id), meta::server_info());
+    let meta = format!(r#"{{{tag},"{}":{info}}}"#, meta::SERVER_INFO);
     response(id, &format!(r#"{{"resultType":"complete","_meta":{meta}}}"#))
 }
 

@@ -20,7 +20,8 @@ use crate::backends::tool::{Tool, ToolList};
 use crate::backends::{Backend, Backends};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::json::push_string;
-use crate::mcp::request::{Filter, ItemKind, McpRequest, Wanted};
+use crate::mcp::operation::{ItemKind, Wanted};
+use crate::mcp::request::{Filter, McpRequest};
 use crate::mcp::version::Era;
 use crate::rejection::{Rejection, UpstreamFailure, UpstreamFailureKind};
 

@@ -17,18 +17,20 @@ use futures_util::stream;
 use super::lists::Lists;
 use super::{Router, subscriptions};
 use crate::backends::answer::{Answer, Standing};
+use crate::backends::uri;
 use crate::mcp::event_id::StreamId;
+use crate::mcp::operation::Wanted;
 use crate::mcp::outbox::{Outbox, Reader};
 use crate::mcp::places::{Caller, Place};
 use crate::mcp::replay::Replay;
-use crate::mcp::request::{McpRequest, Wanted};
+use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
 
 /// How long a stream may stand open.
-pub(super) const LIFETIME: Duration = Duration::from_secs(60 * 60);
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// A stream that stands open.
 struct Stream {
@@ -76,9 +78,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
             .ok_or(Rejection::InvalidRequest { detail: "Last-Event-ID is of no stream of this session" })
     });
     let last = last.transpose()?;
-    let caller = Caller::new(request.principal.shared_name(), request.client_ip);
-    let streams = router.sessions.streams();
-    let place = streams.places().take(caller).ok_or(Rejection::Overloaded)?;
+    let open = Open::of(router, request)?;
     let outbox = session.outbox();
     let (source, stream, position) = match last {
         Some((stream, number)) if stream.number != StreamId::STANDING => {
@@ -103,12 +103,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     };
     let pen = stream.pen(router.sessions.keys(), session);
     let primed = session.is_primed().then_some(position);
-    let stream = Stream {
-        source,
-        _session: Arc::clone(session),
-        over: Box::pin(over(streams.superseded(router.backends.since()), request.record.life(LIFETIME))),
-        _open: Open::count(place, &router.metrics),
-    };
+    let stream = Stream { source, _session: Arc::clone(session), over: Box::pin(over(router, request)), _open: open };
     let messages = stream::unfold(stream, async |mut stream| Some((stream.next().await?, stream)));
     Ok(Answer::Standing(Box::new(Standing { messages: Box::pin(messages), pen: Some(pen), primed })))
 }
@@ -124,12 +119,17 @@ fn hear(router: &Router, request: &McpRequest, session: &Arc<Session>) {
     });
 }
 
-/// Returns once a stream must end: another configuration is in force, it stood
-/// for long enough, or the credential it was opened with has expired.
-pub(super) async fn over(superseded: impl Future<Output = ()>, life: Duration) {
-    tokio::select! {
-        () = superseded => {}
-        () = tokio::time::sleep(life) => {}
+/// Returns once the stream of a request must end: another configuration is in
+/// force, it stood for long enough, or the credential it was opened with has
+/// expired.
+pub(super) fn over(router: &Router, request: &McpRequest) -> impl Future<Output = ()> + use<> {
+    let superseded = router.sessions.streams().superseded(router.backends.since());
+    let life = request.record.life(LIFETIME);
+    async move {
+        tokio::select! {
+            () = superseded => {}
+            () = tokio::time::sleep(life) => {}
+        }
     }
 }
 
@@ -174,7 +174,7 @@ impl OwnStream {
                     }
                 }
                 (uri, message) = self.subscriptions.next(), if has_room => {
-                    let resource = subscriptions::named(&self.request, &uri);
+                    let resource = uri::of(self.request.server.as_deref(), &uri);
                     if !self.request.filter.shows(Wanted::Resource(&resource)) {
                         self.subscriptions.told(&uri, &message);
                         continue;
@@ -194,9 +194,16 @@ impl OwnStream {
 // === impl Open ===
 
 impl Open {
-    pub(super) fn count(place: Place, metrics: &Arc<Metrics>) -> Self {
-        metrics.standing_stream(true);
-        Self { _place: place, metrics: Arc::clone(metrics) }
+    /// A stream of the request's caller.
+    ///
+    /// # Errors
+    ///
+    /// If that has too many.
+    pub(super) fn of(router: &Router, request: &McpRequest) -> Result<Self, Rejection> {
+        let caller = Caller::new(request.principal.shared_name(), request.client_ip);
+        let place = router.sessions.streams().places().take(caller).ok_or(Rejection::Overloaded)?;
+        router.metrics.standing_stream(true);
+        Ok(Self { _place: place, metrics: Arc::clone(&router.metrics) })
     }
 }
 

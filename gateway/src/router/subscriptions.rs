@@ -10,7 +10,8 @@ use futures_util::{StreamExt, stream};
 use super::{Router, items};
 use crate::backends::answer::Answer;
 use crate::backends::{Hear, uri};
-use crate::mcp::request::{McpRequest, ResourceUri, Wanted};
+use crate::mcp::operation::{ResourceUri, Wanted};
+use crate::mcp::request::McpRequest;
 use crate::mcp::subscriptions::{Lease, Subscriptions};
 use crate::mcp::update;
 use crate::metrics::CallStatus;
@@ -31,12 +32,12 @@ const AT_ONCE: usize = 16;
 pub(super) async fn subscribe(router: &Router, request: &McpRequest, uri: &ResourceUri) -> Result<Answer, Rejection> {
     let session = request.session.as_ref();
     let session = session.ok_or(Rejection::InvalidRequest { detail: "a subscription needs a session" })?;
-    let (subscriptions, known) = (session.subscriptions(), known_as(request, uri));
+    let (subscriptions, known) = (session.subscriptions(), request.known(uri));
     if !subscriptions.has_room_for(known) {
         return Err(Rejection::Overloaded);
     }
     let lease = lease(router, request, subscriptions, uri, None).await?;
-    subscriptions.hold(known.into(), router.backends.since(), lease).map_err(|_| Rejection::Overloaded)?;
+    subscriptions.hold(Arc::clone(known), router.backends.since(), lease).map_err(|_| Rejection::Overloaded)?;
     request.record.set_status(CallStatus::Success);
     Ok(Answer::result(request.id_text(), "{}"))
 }
@@ -44,7 +45,7 @@ pub(super) async fn subscribe(router: &Router, request: &McpRequest, uri: &Resou
 /// Ends a subscription; one that there is not has ended already.
 pub(super) fn unsubscribe(request: &McpRequest, uri: &ResourceUri) -> Answer {
     if let Some(session) = &request.session {
-        session.subscriptions().release(known_as(request, uri));
+        session.subscriptions().release(request.known(uri));
     }
     Answer::result(request.id_text(), "{}")
 }
@@ -69,7 +70,7 @@ pub(super) async fn renew_all(router: &Router, request: &McpRequest) {
 }
 
 async fn renew(router: &Router, request: &McpRequest, subscriptions: &Arc<Subscriptions>, known: &Arc<str>) {
-    let uri = named(request, known);
+    let uri = uri::of(request.server.as_deref(), known);
     if !request.filter.shows(Wanted::Resource(&uri)) {
         return subscriptions.release(known);
     }
@@ -83,11 +84,6 @@ async fn renew(router: &Router, request: &McpRequest, subscriptions: &Arc<Subscr
         // It is tried again.
         Err(_) => {}
     }
-}
-
-/// The resource that the client of a request knows by this URI.
-pub(super) fn named(request: &McpRequest, known: &Arc<str>) -> ResourceUri {
-    request.server.as_deref().map_or_else(|| uri::of_all(known), |server| uri::of_one(server, known))
 }
 
 /// Subscribes to a resource at its upstream. What is heard of it waits in
@@ -119,13 +115,8 @@ fn hear(request: &McpRequest, upstream: &Arc<str>, told: &Arc<Subscriptions>, st
         // It may be a part of what was subscribed to, with a name of its own.
         let uri = uri::of_one(&upstream, &update.uri.as_str().into());
         if filter.shows(Wanted::Resource(&uri)) {
-            let known = if knows_one { &uri.own } else { &uri.public };
+            let known = uri.known(knows_one);
             told.updated(Arc::clone(known), update.retold(known, stream.as_deref()));
         }
     })
-}
-
-/// The URI by which the client of a request knows a resource.
-fn known_as<'a>(request: &McpRequest, uri: &'a ResourceUri) -> &'a str {
-    if request.server.is_some() { &uri.own } else { &uri.public }
 }

@@ -11,7 +11,7 @@ use portcullis_tests::patience::wait_until;
 use portcullis_tests::scripted::{Era, Scripted};
 use portcullis_tests::{Value, json};
 
-use super::{asking, retry, text};
+use super::{asking, parked, text};
 
 /// Longer than the upstream's timeout, much shorter than a person may take.
 const SOON: Duration = Duration::from_secs(8);
@@ -40,13 +40,6 @@ fn reply_to(question: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}}).to_string()
 }
 
-/// A stateless client's call that waits, and what brings it back.
-fn parked(client: &Client, tool: &str) -> Value {
-    let asked = asking(client, tool, &json!({}), &json!({})).json();
-    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
-    retry(&asked)
-}
-
 fn code(reply: &Reply) -> Value {
     reply.json()["error"]["code"].clone()
 }
@@ -63,7 +56,7 @@ fn a_reply_reaches_its_question_and_the_call_goes_on() {
     assert_eq!(client.post(reply_to(&question)).status, 202);
     let response = answer.next_event().unwrap().expect("the response");
     assert!(text(&response).contains("decline"), "{response}");
-    let again = parked(&gateway.client(), "up__ask");
+    let again = parked(&gateway.client(), "up__ask", &json!({}));
     let response = asking(&gateway.client(), "up__ask", &json!({}), &again).json();
     assert!(text(&response).contains("ada"), "{response}");
     assert_eq!((upstream.executed("ask").len(), upstream.replies().len()), (2, 2));
@@ -89,7 +82,7 @@ fn a_session_that_ends_under_a_parked_call_ends_the_call() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);
     let client = gateway.client();
-    let again = parked(&client, "up__ask");
+    let again = parked(&client, "up__ask", &json!({}));
     upstream.forget_sessions();
     let begun = Instant::now();
     assert_eq!(code(&asking(&client, "up__ask", &json!({}), &again)), -31502);
@@ -118,7 +111,7 @@ fn a_server_of_another_era_takes_the_place_of_one_with_a_parked_call() {
     let address = upstream.address();
     let gateway = over(&upstream);
     let client = gateway.client();
-    let again = parked(&client, "up__ask");
+    let again = parked(&client, "up__ask", &json!({}));
     drop(upstream);
     let upgraded = Scripted::listen(Era::Modern, address);
     let begun = Instant::now();
@@ -170,7 +163,7 @@ fn a_client_that_goes_away_with_its_answers_ends_the_call() {
     let upstream = Scripted::legacy();
     let gateway = over(&upstream);
     let client = gateway.client();
-    let again = parked(&client, "up__ask_then_wait");
+    let again = parked(&client, "up__ask_then_wait", &json!({}));
     let mut body = portcullis_tests::client::modern("tools/call", &json!({"name": "up__ask_then_wait"}));
     body["params"]["arguments"] = json!({});
     body["params"]["inputResponses"] = again["inputResponses"].clone();
@@ -191,7 +184,7 @@ fn a_client_that_goes_away_with_its_answers_ends_the_call() {
 fn a_call_whose_client_never_comes_back_holds_up_nothing() {
     let upstream = Scripted::legacy();
     let mut gateway = over(&upstream);
-    parked(&gateway.client(), "up__ask");
+    parked(&gateway.client(), "up__ask", &json!({}));
     assert!(works(&gateway));
     let begun = Instant::now();
     gateway.signal(Signal::SIGTERM);

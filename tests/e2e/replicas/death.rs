@@ -67,9 +67,9 @@ fn a_call_that_waited_at_the_dead_is_told_lost() {
     let mut pair = Pair::over(&[("old", pinned("legacy"))]);
     let [home, other] = pair.gateways.each_ref().map(Gateway::client);
     let arguments = json!({"message": "Who are you?"});
-    let asked = asking(&home, "old__test_elicitation", &arguments, &json!({})).json();
+    let again = parked(&home, "old__test_elicitation", &arguments);
     pair.kill(0);
-    let lost = asking(&other, "old__test_elicitation", &arguments, &retry(&asked)).json();
+    let lost = asking(&other, "old__test_elicitation", &arguments, &again).json();
     assert_eq!(lost["error"]["code"], -32603, "{lost}");
 }
 

@@ -159,7 +159,7 @@ fn asking(token: Option<&str>) -> Box<McpRequest> {
     let message = format!(
         r#"{{"jsonrpc":"2.0","id":"q","method":"tools/call","params":{{"name":"chat","arguments":{ARGUMENTS},"_meta":{{"progressToken":{token}}}}}}}"#
     );
-    let operation = crate::mcp::request::Operation::CallTool { tool: "chat".into() };
+    let operation = crate::mcp::operation::Operation::CallTool { tool: "chat".into() };
     crate::mcp::test_request::request(operation, &message)
 }
 

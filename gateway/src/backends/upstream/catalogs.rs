@@ -10,7 +10,7 @@ use crate::backends::item::ItemNaming;
 use crate::backends::tool::ToolNaming;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::{Changes, Kind, Moment};
-use crate::mcp::request::ItemKind;
+use crate::mcp::operation::ItemKind;
 
 /// Lists of tools that are kept for clients of different abilities; clients
 /// of still others see what all see.

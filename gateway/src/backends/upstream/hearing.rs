@@ -15,13 +15,13 @@ use super::handshake::stateless_meta;
 use super::link::Link;
 use super::links::SessionKey;
 use super::subscribing::Honoured;
-use super::{Shared, asked};
+use super::{Shared, asked, sent};
 use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Kind;
 use crate::mcp::mirror;
-use crate::mcp::request::ItemKind;
+use crate::mcp::operation::ItemKind;
 use crate::mcp::update::{self, Update};
 use crate::mcp::version::Era;
 
@@ -145,10 +145,8 @@ impl Voice {
         }
         if self.link.transport.is_pipe() {
             // Over HTTP the end of the stream says it (MCP 2026-07-28, "stdio").
-            let cancelled =
-                format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
             // If it does not arrive, what comes of it is dropped.
-            let _ = self.link.notify(cancelled.into()).await;
+            sent::cancel(&self.link, id).await;
         }
     }
 }
@@ -186,11 +184,7 @@ async fn listen(shared: &Shared, version: u64) -> Result<Voice, TransportError> 
         let subscribed = subscribe(shared, &link, version).await?;
         return Ok(Voice { link, unaddressed: None, subscribed: Some(subscribed) });
     }
-    let unaddressed = shared.transport.listen(link.headers()).await;
-    if matches!(unaddressed, Err(TransportError::SessionLost)) {
-        shared.links.forget(&SessionKey::Fresh, &link);
-    }
-    let unaddressed = Some(unaddressed?);
+    let unaddressed = Some(shared.links.listen(&SessionKey::Fresh, &link).await?);
     if link.era == Era::Legacy {
         return Ok(Voice { link, unaddressed, subscribed: None });
     }
@@ -272,8 +266,7 @@ async fn take_in(shared: &Shared, message: Bytes) {
         },
         UpstreamKind::Request { id, method, .. } => {
             let Some(link) = shared.links.known() else { return };
-            // A server that does not get it asks again.
-            let _ = shared.transport.notify(asked::answer(message.text(*id), method), link.headers()).await;
+            link.reply(asked::answer(message.text(*id), method)).await;
         }
         UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => {}
     }

@@ -23,7 +23,7 @@ use super::link::Link;
 use super::pipes::{Pipes, Unagreed};
 use super::single_flight::SingleFlight;
 use crate::backends::offer::Offer;
-use crate::backends::transport::{Transport, TransportError};
+use crate::backends::transport::{Messages, Transport, TransportError};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::Era;
 
@@ -219,6 +219,19 @@ impl Links {
 
     async fn open(&self, introduction: &Introduction, deadline: Instant) -> Result<Arc<Link>, TransportError> {
         handshake::initialize(&self.transport, self.next_id(), introduction, deadline).await.map(Arc::new)
+    }
+
+    /// Hears what the server says of its own accord to the session of this key.
+    ///
+    /// # Errors
+    ///
+    /// Those of the [`Transport`].
+    pub(super) async fn listen(&self, key: &SessionKey, link: &Arc<Link>) -> Result<Messages, TransportError> {
+        let messages = self.transport.listen(link.headers()).await;
+        if matches!(messages, Err(TransportError::SessionLost)) {
+            self.forget(key, link);
+        }
+        messages
     }
 
     /// Tells the server that the roots of a client session changed, if that

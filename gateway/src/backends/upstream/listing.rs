@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::backends::beside::Beside;
 use crate::backends::item::{Item, ItemList, ItemNaming};
 use crate::backends::tool::{Tool, ToolList, ToolNaming};
-use crate::mcp::request::ItemKind;
+use crate::mcp::operation::ItemKind;
 
 /// What makes a list out of an upstream's definitions.
 pub(super) trait Listing: Send + Sync {

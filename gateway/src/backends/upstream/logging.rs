@@ -62,10 +62,7 @@ impl Shared {
 /// stateless one nothing that it did not ask for.
 pub(super) fn is_heard(request: &McpRequest, message: &UpstreamMessage, params: Option<Span>) -> bool {
     match request.log_level() {
-        Some(wanted) => {
-            let level = params.and_then(|params| LogLevel::of_message(message.text(params)));
-            level.is_none_or(|level| level >= wanted)
-        }
+        Some(wanted) => wanted.admits(params.map(|params| message.text(params))),
         None => request.era() == Era::Legacy,
     }
 }

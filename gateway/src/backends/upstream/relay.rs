@@ -17,7 +17,7 @@ use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
 use crate::mcp::changes::Kind;
-use crate::mcp::request::Operation;
+use crate::mcp::operation::Operation;
 use crate::mcp::splice::Span;
 use crate::mcp::update::{self, Update};
 use crate::mcp::version::Era;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::link::Link;
@@ -95,31 +94,23 @@ impl Sent {
 
     fn tell(&mut self) {
         self.answered = true;
-        let (link, body) = (Arc::clone(&self.link), self.cancellation());
-        tokio::spawn(async move { notify(&link, body).await });
-    }
-
-    fn cancellation(&self) -> Bytes {
-        format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the caller waits no longer"}}}}"#,
-            self.id
-        )
-        .into()
+        let (link, id) = (Arc::clone(&self.link), self.id);
+        tokio::spawn(async move { cancel(&link, id).await });
     }
 }
 
 impl Drop for Sent {
     fn drop(&mut self) {
-        let cancellation = (!self.answered && self.cancels && self.must_be_told()).then(|| self.cancellation());
-        if cancellation.is_none() && !self.ends_link {
+        let is_told = !self.answered && self.cancels && self.must_be_told();
+        if !is_told && !self.ends_link {
             return;
         }
         // Without a runtime the process is ending, and the connections with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (link, ends_link) = (Arc::clone(&self.link), self.ends_link);
+        let (link, id, ends_link) = (Arc::clone(&self.link), self.id, self.ends_link);
         runtime.spawn(async move {
-            if let Some(cancellation) = cancellation {
-                notify(&link, cancellation).await;
+            if is_told {
+                cancel(&link, id).await;
             }
             if ends_link {
                 link.end().await;
@@ -128,8 +119,11 @@ impl Drop for Sent {
     }
 }
 
-async fn notify(link: &Link, body: Bytes) {
-    if let Err(error) = link.notify(body).await {
+/// Tells the server that nobody waits for the answer to the request of this id.
+pub(super) async fn cancel(link: &Link, id: u64) {
+    let params = format!(r#"{{"requestId":{id},"reason":"the caller waits no longer"}}"#);
+    let cancelled = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+    if let Err(error) = link.notify(cancelled.into()).await {
         tracing::debug!(%error, "a cancellation did not arrive");
     }
 }

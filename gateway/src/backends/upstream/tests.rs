@@ -24,7 +24,8 @@ use crate::backends::settings::{RetrySettings, ToolSelection, TransportSettings,
 use crate::backends::tool::{Tool, ToolNaming};
 use crate::backends::transport::Transport;
 use crate::mcp::capabilities::Capabilities;
-use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::operation::Operation;
+use crate::mcp::request::McpRequest;
 use crate::mcp::session::{Agreement, Session, Sessions};
 use crate::mcp::test_request;
 use crate::mcp::version::Version;

@@ -24,9 +24,8 @@ use super::{Shared, asked};
 use crate::backends::transport::{Messages, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::{Capabilities, Question};
-use crate::mcp::log_level::LogLevel;
 use crate::mcp::session::Session;
-use crate::mcp::splice::{Edits, Span};
+use crate::mcp::splice::Edits;
 use crate::mcp::update::{self, Update};
 use crate::mcp::version::Era;
 
@@ -203,15 +202,8 @@ impl Watch {
     async fn open(&self, shared: &Shared) -> Result<(Arc<Link>, Messages), TransportError> {
         let unknown = |error: TransportError| TransportError::Unreachable(error.cause());
         let link = self.link(shared, Instant::now() + AGREE_TIMEOUT).await.map_err(unknown)?;
-        match shared.transport.listen(link.headers()).await {
-            Ok(messages) => Ok((link, messages)),
-            Err(error) => {
-                if matches!(error, TransportError::SessionLost) {
-                    shared.links.forget(&self.key, &link);
-                }
-                Err(error)
-            }
-        }
+        let messages = shared.links.listen(&self.key, &link).await?;
+        Ok((link, messages))
     }
 
     async fn hear_all(&self, shared: &Shared, link: &Arc<Link>, mut messages: Messages) {
@@ -227,12 +219,11 @@ impl Watch {
                     let Ok(message) = UpstreamMessage::scan(message) else { continue };
                     let Some(session) = self.session.upgrade() else { return };
                     if let Some(answer) = self.hear(shared, &session, &mut asking, &message) {
-                        // A server that does not get it asks again.
-                        let _ = shared.transport.notify(answer, link.headers()).await;
+                        link.reply(answer).await;
                     }
                 }
                 answer = asking.answer() => {
-                    let _ = shared.transport.notify(answer, link.headers()).await;
+                    link.reply(answer).await;
                 }
                 _ = look.tick() => {
                     if !self.is_wanted() {
@@ -254,11 +245,12 @@ impl Watch {
     ) -> Option<Bytes> {
         match &message.kind {
             UpstreamKind::Notification { method, params, .. } => {
+                let wants = |params| session.level.get().is_none_or(|level| level.admits(params));
                 match (method.as_str(), params) {
                     (update::METHOD, Some(params)) => {
                         Update::read(message, *params).iter().for_each(|update| self.subscribers.tell(update));
                     }
-                    ("notifications/message", _) if !is_heard(session, message, *params) => {}
+                    ("notifications/message", params) if !wants(params.map(|params| message.text(params))) => {}
                     ("notifications/message" | "notifications/elicitation/complete", _) => {
                         // A client that does not read hears no more.
                         let _ = session.outbox().push(message.bytes.clone());
@@ -284,10 +276,4 @@ impl Watch {
             UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => None,
         }
     }
-}
-
-/// Whether a client wants to hear this of a server's log.
-fn is_heard(session: &Session, message: &UpstreamMessage, params: Option<Span>) -> bool {
-    let level = params.and_then(|params| LogLevel::of_message(message.text(params)));
-    session.level.get().zip(level).is_none_or(|(wanted, level)| level >= wanted)
 }

@@ -4,7 +4,7 @@ use portcullis_policies::yaml::Document;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
-use crate::mcp::request::ResourceUri;
+use crate::mcp::operation::ResourceUri;
 use crate::mcp::task::{Task, TaskVerb};
 use crate::mcp::test_request::{call, call_with, list, request};
 

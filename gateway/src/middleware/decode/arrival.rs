@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::headers::Accepts;
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::operation::Operation;
 use crate::mcp::params::Params;
-use crate::mcp::request::{Filter, McpRequest, Operation};
+use crate::mcp::request::{Filter, McpRequest};
 use crate::mcp::session::{Bearer, Session};
 use crate::mcp::version::Version;
 use crate::record::CallRecord;

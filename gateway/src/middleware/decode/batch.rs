@@ -37,6 +37,15 @@ const AT_ONCE: usize = 8;
 /// What one message of a batch is answered with, in order.
 type Answers = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
+/// One message of a batch.
+pub(super) struct Member {
+    pub(super) body: Bytes,
+    /// Why it must not be part of one.
+    pub(super) refused: Option<Refused>,
+    /// Whether something is answered to it.
+    is_answered: bool,
+}
+
 /// Whether a body is a batch.
 pub(super) fn is_batch(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"[")
@@ -47,7 +56,7 @@ pub(super) fn is_batch(body: &[u8]) -> bool {
 /// # Errors
 ///
 /// If it is no JSON, or has none or too many.
-pub(super) fn split(body: &Bytes) -> Result<Vec<Bytes>, Rejection> {
+pub(super) fn split(body: &Bytes) -> Result<Vec<Member>, Rejection> {
     let malformed = || Rejection::NotJson { detail: "the body is not JSON".to_owned() };
     let text = std::str::from_utf8(body).map_err(|_| malformed())?;
     let mut scanner = Scanner::bounded(text, MAX_DEPTH + 1);
@@ -59,7 +68,7 @@ pub(super) fn split(body: &Bytes) -> Result<Vec<Bytes>, Rejection> {
             // Nothing of it is served, so that it need not be read on.
             return Err(Fault::Malformed);
         }
-        messages.push(body.slice(message.range()));
+        messages.push(Member::of(body.slice(message.range())));
         Ok(())
     });
     if is_full {
@@ -72,20 +81,19 @@ pub(super) fn split(body: &Bytes) -> Result<Vec<Bytes>, Rejection> {
     Ok(messages)
 }
 
-/// What a message of a batch must not be.
-pub(super) fn refusal(message: &[u8]) -> Option<Refused> {
-    let envelope = Envelope::scan(message).ok()?;
-    let id = envelope.id.map(|id| super::message::text(message, id).to_owned());
-    (envelope.method() == Some("initialize")).then(|| Refused {
-        rejection: Rejection::InvalidRequest { detail: "`initialize` is never part of a batch" },
-        id,
-        era: Era::Legacy,
-    })
-}
+// === impl Member ===
 
-/// Whether something is answered to a message.
-fn is_answered(message: &[u8]) -> bool {
-    Envelope::scan(message).map_or(true, |envelope| envelope.id.is_some() && matches!(envelope.kind, Kind::Method(_)))
+impl Member {
+    fn of(body: Bytes) -> Self {
+        let Ok(envelope) = Envelope::scan(&body) else { return Self { body, refused: None, is_answered: true } };
+        let refused = (envelope.method() == Some("initialize")).then(|| Refused {
+            rejection: Rejection::InvalidRequest { detail: "`initialize` is never part of a batch" },
+            id: envelope.id.map(|id| super::message::text(&body, id).to_owned()),
+            era: Era::Legacy,
+        });
+        let is_answered = envelope.id.is_some() && matches!(envelope.kind, Kind::Method(_));
+        Self { body, refused, is_answered }
+    }
 }
 
 // === impl Decoder ===
@@ -118,35 +126,36 @@ impl Decoder {
             Ok(messages) => messages,
             Err(rejection) => return refuse(&rejection, None, Era::Legacy),
         };
-        let accepts = arrival.accepts;
-        let has_answers = messages.iter().any(|message| is_answered(message));
+        let has_answers = messages.iter().any(|message| message.is_answered);
+        let is_streamed = has_answers && arrival.accepts.stream;
         let each: Vec<Answers> = messages
             .into_iter()
             .map(|message| {
                 let (decoder, arrival, inner) = (Arc::clone(&self), arrival.of_one(), inner.clone());
                 let served = async move {
-                    match refusal(&message) {
-                        Some(refused) => Err(refused),
-                        None => decoder.handle(arrival, message, inner).await,
+                    if let Some(refused) = message.refused {
+                        return Err(refused);
                     }
+                    let (answer, to) = decoder.handle(arrival, message.body, inner).await?;
+                    // What comes before an answer is for those who take a stream.
+                    let answer = if is_streamed { answer } else { encode::last(answer, &to.id, to.era).await };
+                    Ok((answer, to))
                 };
                 let answers: Answers = Box::pin(stream::once(served).flat_map(answers));
                 answers
             })
             .collect();
-        let mut answers = stream::iter(each).flatten_unordered(AT_ONCE);
-        if has_answers && accepts.stream {
+        let answers = stream::iter(each).flatten_unordered(AT_ONCE);
+        if is_streamed {
             let events = answers.map(|message| sse::encode(&message));
             return encode::event_stream(Body::arriving(Events::new(Box::pin(events))));
         }
-        let mut all = Vec::new();
-        while let Some(message) = answers.next().await {
-            // What comes before an answer is for those who take a stream.
-            if has_answers && !is_notice(&message) {
-                all.push(message);
-            }
+        let all: Vec<_> = answers.collect().await;
+        if has_answers && !all.is_empty() {
+            encode::json(joined(&all))
+        } else {
+            encode::whole(Answer::Accepted, Era::Legacy)
         }
-        if all.is_empty() { encode::whole(Answer::Accepted, Era::Legacy) } else { encode::json(joined(&all)) }
     }
 }
 
@@ -168,11 +177,6 @@ fn answers(outcome: Result<(Answer, Recipient), Refused>) -> Answers {
     }
 }
 
-/// Whether a message to a client is none of the responses.
-fn is_notice(message: &[u8]) -> bool {
-    Envelope::scan(message).is_ok_and(|envelope| envelope.method().is_some())
-}
-
 fn joined(messages: &[Bytes]) -> Bytes {
     let mut batch = Vec::with_capacity(messages.iter().map(|message| message.len() + 1).sum::<usize>() + 2);
     for (index, message) in messages.iter().enumerate() {
@@ -191,7 +195,7 @@ mod tests {
     fn a_batch_is_split_where_its_messages_stand() {
         let body = Bytes::from(" [ {\"a\":[1 ,2]} ,7\n,\"x\"] ");
         assert!(is_batch(&body) && !is_batch(b" {\"a\":[]}"));
-        let messages: Vec<_> = split(&body).unwrap();
+        let messages: Vec<_> = split(&body).unwrap().into_iter().map(|message| message.body).collect();
         assert_eq!(messages, ["{\"a\":[1 ,2]}", "7", "\"x\""]);
     }
 

@@ -20,7 +20,8 @@ use super::arrival::Arrival;
 use super::message::{Decoded, Refused};
 use super::{DecodeLayer, Decoder, batch, carry};
 use crate::backends::answer::Answer;
-use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::operation::Operation;
+use crate::mcp::request::McpRequest;
 use crate::mcp::session::{Bearer, Session};
 use crate::mcp::version::{Era, Version};
 use crate::middleware::respond;
@@ -123,9 +124,9 @@ impl Connection {
         match batch::split(&sent) {
             Ok(several) => {
                 for message in several {
-                    match batch::refusal(&message) {
+                    match message.refused {
                         Some(refused) => self.refuse(refused).await,
-                        None => self.take_one(messages, message).await,
+                        None => self.take_one(messages, message.body).await,
                     }
                 }
             }

@@ -13,8 +13,9 @@ use crate::backends::uri;
 use crate::mcp::asks::Said;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::envelope::{Envelope, EnvelopeError, Kind, MAX_ID_BYTES};
+use crate::mcp::operation::{ItemKind, Operation, ResourceUri};
 use crate::mcp::reference::Reference;
-use crate::mcp::request::{Filter, ItemKind, McpRequest, Operation, ResourceUri};
+use crate::mcp::request::{Filter, McpRequest};
 use crate::mcp::session::Session;
 use crate::mcp::splice::Span;
 use crate::mcp::task::{PATIENCE, TaskVerb};
@@ -204,7 +205,7 @@ impl Decoder {
                 })?;
                 Ok(match reference {
                     Reference::Prompt(name) => Operation::CompletePrompt { prompt: self.full(&name.text, server) },
-                    Reference::Resource(uri) => Operation::CompleteResource(resource(&uri.text, server)),
+                    Reference::Resource(uri) => Operation::CompleteResource(uri::of(server, &uri.text)),
                 })
             }
             _ => match ItemKind::of_method(method) {
@@ -234,12 +235,7 @@ impl Decoder {
 fn named_resource(envelope: &Envelope<'_>, server: Option<&str>) -> Result<ResourceUri, Rejection> {
     check_meta(envelope)?;
     let uri = envelope.params.uri().ok_or_else(|| Rejection::invalid_params("`uri` must be a string"))?;
-    Ok(resource(&uri.text, server))
-}
-
-/// The resource of a URI as clients of this path write it.
-fn resource(text: &Arc<str>, server: Option<&str>) -> ResourceUri {
-    server.map_or_else(|| uri::of_all(text), |server| uri::of_one(server, text))
+    Ok(uri::of(server, &uri.text))
 }
 
 pub(super) fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {

@@ -23,7 +23,8 @@ use super::message::Decoded;
 use super::{Decoder, carry, encode};
 use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
-use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::operation::Operation;
+use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
 
 /// The tool that is called where no model bears the name that was asked for:

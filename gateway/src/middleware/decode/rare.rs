@@ -13,7 +13,7 @@ use crate::backends::tool::full_name;
 use crate::mcp::capabilities::declares;
 use crate::mcp::envelope::Envelope;
 use crate::mcp::log_level::LogLevel;
-use crate::mcp::request::Operation;
+use crate::mcp::operation::Operation;
 use crate::mcp::subscription_filter::SubscriptionFilter;
 use crate::mcp::task::{EXTENSION, Task, TaskVerb};
 use crate::mcp::version::Era;

@@ -9,7 +9,8 @@ use super::arrival::Arrival;
 use super::{Decoder, encode, headers};
 use crate::backends::answer::Answer;
 use crate::body::Body;
-use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::operation::Operation;
+use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -21,7 +21,7 @@ use super::*;
 use crate::backends::Backend;
 use crate::backends::test_backend::TestBackend;
 use crate::backends::tool::full_name;
-use crate::mcp::request::Operation;
+use crate::mcp::operation::Operation;
 use crate::mcp::session::Agreement;
 use crate::mcp::version::Version;
 use crate::record::CallRecord;

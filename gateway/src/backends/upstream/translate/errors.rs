@@ -1,7 +1,8 @@
 //! An upstream's error as its client knows it.
 
 use crate::mcp::json::{Members, quoted};
-use crate::mcp::request::{McpRequest, Operation};
+use crate::mcp::operation::Operation;
+use crate::mcp::request::McpRequest;
 use crate::mcp::splice::Span;
 use crate::mcp::version::Era;
 

@@ -1,7 +1,7 @@
 //! The REST flavour.
 
 use super::*;
-use crate::mcp::request::ItemKind;
+use crate::mcp::operation::ItemKind;
 
 const INVOKE: &str = "/mcp/v1/tools/invoke";
 

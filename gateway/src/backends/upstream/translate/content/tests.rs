@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::mcp::answer::UpstreamKind;
-use crate::mcp::request::ResourceUri;
+use crate::mcp::operation::ResourceUri;
 use crate::mcp::splice::Splice;
 use crate::mcp::test_request::request;
 
