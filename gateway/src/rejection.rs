@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A refusal, chosen by us.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,6 +215,12 @@ impl Rejection {
     /// An invalid-parameters refusal.
     pub fn invalid_params(detail: impl Into<String>) -> Self {
         Self::InvalidParams { detail: detail.into() }
+    }
+
+    /// A refusal of a stateless client that does not know an extension.
+    #[must_use]
+    pub fn missing_extension(extension: &str) -> Self {
+        Self::MissingCapability { required: json!({"extensions": {extension: {}}}) }
     }
 }
 

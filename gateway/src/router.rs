@@ -10,6 +10,7 @@ mod lists;
 mod offer;
 mod standing;
 mod subscriptions;
+mod task_updates;
 mod tasks;
 
 use std::future::ready;

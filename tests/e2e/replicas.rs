@@ -11,9 +11,10 @@ use portcullis_tests::gateway::{Gateway, Home, KEY, sha256, standard};
 use portcullis_tests::http::{Answer, Reply};
 use portcullis_tests::patience::wait_until;
 use portcullis_tests::scripted::Scripted;
-use portcullis_tests::{Value, json};
+use portcullis_tests::{Value, json, upstream};
 
 use crate::questions::{asking, parked, pinned, started};
+use crate::tasks::{RESEARCH, ask};
 
 const SESSION_ID: &str = "Mcp-Session-Id";
 const TOOLS: &str = "notifications/tools/list_changed";
@@ -237,6 +238,18 @@ fn a_parked_call_goes_on_wherever_its_client_comes_back_and_once() {
         assert_eq!(code(asking(&other, tool, &arguments, &again)), -32603);
     }
     assert_eq!(pair.forwarded("answered"), 6.0);
+}
+
+#[test]
+fn a_task_is_asked_about_where_the_session_is_in_which_it_was_made() {
+    let pair = Pair::over(&[("all", upstream::everything())]);
+    let [home, other] = pair.gateways.each_ref().map(Gateway::client);
+    let call = json!({"name": RESEARCH, "arguments": {"topic": "otters"}});
+    let made = ask(&home, true, "tools/call", &call).json();
+    let about = json!({"taskId": made["result"]["taskId"]});
+    let status = || ask(&other, true, "tasks/get", &about).json()["result"]["status"].clone();
+    assert_eq!((status(), pair.forwarded("answered")), (json!("working"), 1.0), "{made}");
+    wait_until("the task's end", || status() == "completed");
 }
 
 #[test]

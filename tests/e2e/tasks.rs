@@ -1,9 +1,12 @@
 //! Tasks: work that goes on when its call has been answered, by the core of
 //! 2025-11-25 and by the extension of 2026-07-28. A task is its caller's alone.
 
+mod bridged;
+mod told;
+
 use portcullis_tests::client::{Client, modern};
 use portcullis_tests::gateway::{Gateway, KEY, sha256};
-use portcullis_tests::http::Reply;
+use portcullis_tests::http::{Reply, Request};
 use portcullis_tests::patience::wait_until;
 use portcullis_tests::sdk::Sdk;
 use portcullis_tests::{Value, json, upstream};
@@ -11,7 +14,7 @@ use portcullis_tests::{Value, json, upstream};
 use crate::questions::pinned;
 
 const OTHER_KEY: &str = "another-key";
-const RESEARCH: &str = "all__simulate-research-query";
+pub(crate) const RESEARCH: &str = "all__simulate-research-query";
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// A gateway that lets two callers in.
@@ -117,11 +120,18 @@ fn a_core_task_is_of_no_use_to_anybody_else() {
 }
 
 /// A request of 2026-07-28 by a client that knows tasks, or not.
-fn ask(client: &Client, knows: bool, method: &str, params: &Value) -> Reply {
+pub(crate) fn ask(client: &Client, knows: bool, method: &str, params: &Value) -> Reply {
+    client.send(&asked(client, knows, method, params))
+}
+
+fn asked(client: &Client, knows: bool, method: &str, params: &Value) -> Request {
     let mut body = modern(method, params);
-    let extensions = if knows { json!({"extensions": {EXTENSION: {}}}) } else { json!({}) };
-    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = extensions;
-    client.send(&client.prepare_modern_body(&body))
+    let mut able = json!({"elicitation": {}});
+    if knows {
+        able["extensions"] = json!({EXTENSION: {}});
+    }
+    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = able;
+    client.prepare_modern_body(&body)
 }
 
 #[test]

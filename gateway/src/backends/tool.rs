@@ -41,9 +41,24 @@ pub struct Tool {
     pub mirrored: Vec<MirroredParameter>,
     /// What its arguments must be.
     pub arguments: ArgumentsSchema,
+    /// Whether calls of it may become tasks.
+    pub task_support: TaskSupport,
     definition: Definition,
     /// Where the definition has what clients with a handshake do not know.
     legacy_definition: Option<Definition>,
+}
+
+/// Whether a tool's calls may become tasks, as servers with a handshake say of
+/// it (MCP 2025-11-25, `execution.taskSupport`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskSupport {
+    /// They may not.
+    #[default]
+    Forbidden,
+    /// As the client likes.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// A definition as JSON, under both of the tool's names.
@@ -109,9 +124,22 @@ impl Tool {
             upstream: Arc::clone(name),
             mirrored: Vec::new(),
             arguments: ArgumentsSchema::new(schema.to_string()),
+            task_support: TaskSupport::Forbidden,
             definition: Definition::named(&text, name, name).ok_or(NotADefinition)?,
             legacy_definition: None,
         })
+    }
+}
+
+// === impl TaskSupport ===
+
+impl TaskSupport {
+    fn of_execution(execution: &str) -> Self {
+        match Members::get(execution, "taskSupport").and_then(string).as_deref() {
+            Some("optional") => Self::Optional,
+            Some("required") => Self::Required,
+            _ => Self::Forbidden,
+        }
     }
 }
 
@@ -181,10 +209,12 @@ impl ToolNaming {
     #[must_use]
     pub fn tool(&self, definition: &RawValue) -> Option<Tool> {
         let (mut name, mut schema, mut plain_output) = (None, None, false);
+        let mut task_support = TaskSupport::default();
         Members::for_each(definition.get(), |key, value| match key.as_ref() {
             "name" => name = string(value).map(Cow::into_owned),
             "inputSchema" => schema = Some(Box::from(value)),
             "outputSchema" => plain_output = !describes_object(value),
+            "execution" => task_support = TaskSupport::of_execution(value),
             _ => {}
         })
         .ok()?;
@@ -205,7 +235,7 @@ impl ToolNaming {
         let short_name = self.selection.rename.get(&upstream_name).unwrap_or(&upstream_name).clone();
         let full_name = full_name(&self.upstream, &self.separator, &short_name);
         let legacy_definition = if plain_output {
-            let text = without_output_schema(definition.get())?;
+            let text = Members::without(definition.get(), |key| key == "outputSchema").ok()?;
             Some(Definition::named(&text, &full_name, &short_name)?)
         } else {
             None
@@ -219,6 +249,7 @@ impl ToolNaming {
             upstream_name_header: mirror::encode(&upstream_name),
             upstream: Arc::clone(&self.upstream),
             mirrored,
+            task_support,
             arguments: ArgumentsSchema::new(schema.unwrap_or_else(|| "{}".into())),
         })
     }
@@ -241,13 +272,6 @@ fn describes_object(schema: &str) -> bool {
         }
     });
     read.is_ok() && is_object
-}
-
-fn without_output_schema(definition: &str) -> Option<String> {
-    let cuts = Members::cut(definition, |key| key == "outputSchema").ok()?;
-    let mut text = definition.to_owned();
-    cuts.spans.iter().rev().for_each(|span| text.replace_range(span.clone(), ""));
-    Some(text)
 }
 
 /// The definition with another name, all else as it was written.

@@ -11,8 +11,11 @@ mod calling;
 mod catalog;
 mod catalogs;
 mod circuit;
+mod core_tasks;
 mod handshake;
 mod hearing;
+mod input_requests;
+mod inquiries;
 mod introduction;
 mod link;
 mod links;
@@ -47,6 +50,7 @@ use self::calling::Call;
 use self::catalog::Catalog;
 use self::catalogs::Catalogs;
 use self::circuit::Circuit;
+use self::inquiries::Inquiries;
 use self::links::Links;
 use self::listing::Listing;
 use self::parking::Parked;
@@ -101,6 +105,8 @@ struct Shared {
     watches: Watches,
     /// Calls that wait for input.
     parked: Parked,
+    /// What tasks ask of stateless clients.
+    inquiries: Inquiries,
     /// Places of requests that wait for the end of a task.
     waiting: Arc<Semaphore>,
     keys: Arc<KeyRing>,
@@ -141,6 +147,7 @@ impl Upstream {
             honoured: watch::Sender::default(),
             watches: Watches::default(),
             parked: Parked::default(),
+            inquiries: Inquiries::default(),
             waiting: Arc::new(Semaphore::new(tasks::MAX_WAITING)),
             keys,
             calls,

@@ -1,10 +1,11 @@
 //! What a client can be asked in the midst of a call.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// A set of abilities, out of a client's `capabilities` (MCP 2025-11-25,
 /// "Lifecycle"; 2026-07-28, `_meta`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Capabilities(u8);
 
 /// What a server asks of its client.

@@ -6,6 +6,9 @@ use serde::Deserialize;
 use super::changes::Kind;
 use super::subscriptions::MAX_OF_CLIENT;
 
+/// Tasks that one such request may name.
+const MAX_TASKS: usize = 16;
+
 /// The `notifications` of such a request. What the gateway does not know of it
 /// is not honoured, and its acknowledgement says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -16,6 +19,8 @@ pub struct SubscriptionFilter {
     resources_list_changed: bool,
     /// The resources, by the URIs that the client knows.
     pub resource_subscriptions: Vec<String>,
+    /// The tasks, by the ids that the client knows (the extension for tasks).
+    pub task_ids: Vec<String>,
 }
 
 // === impl SubscriptionFilter ===
@@ -25,14 +30,18 @@ impl SubscriptionFilter {
     ///
     /// # Errors
     ///
-    /// If it is none, or names too many resources.
+    /// If it is none, or names too many resources or tasks.
     pub fn read(text: &str) -> Result<Self, String> {
         let filter: Self = serde_json::from_str(text).map_err(|_| {
-            "`notifications` must be an object of booleans, and of an array of strings as `resourceSubscriptions`"
+            "`notifications` must be an object of booleans, and of arrays of strings as `resourceSubscriptions` and \
+             `taskIds`"
                 .to_owned()
         })?;
         if filter.resource_subscriptions.len() > MAX_OF_CLIENT {
             return Err(format!("`resourceSubscriptions` may name at most {MAX_OF_CLIENT} resources"));
+        }
+        if filter.task_ids.len() > MAX_TASKS {
+            return Err(format!("`taskIds` may name at most {MAX_TASKS} tasks"));
         }
         Ok(filter)
     }
@@ -64,11 +73,14 @@ mod tests {
             r#"{"toolsListChanged":1}"#,
             r#"{"resourceSubscriptions":"a:b"}"#,
             r#"{"resourceSubscriptions":[1]}"#,
+            r#"{"taskIds":"t"}"#,
             r#"{"toolsListChanged":false,"toolsListChanged":true}"#,
         ] {
             assert!(read(text).is_err(), "{text}");
         }
         let many = format!(r#"{{"resourceSubscriptions":[{}]}}"#, vec![r#""a:b""#; MAX_OF_CLIENT + 1].join(","));
         assert!(SubscriptionFilter::read(&many).unwrap_err().contains("1024"));
+        let many = format!(r#"{{"taskIds":[{}]}}"#, vec![r#""t""#; MAX_TASKS + 1].join(","));
+        assert!(SubscriptionFilter::read(&many).unwrap_err().contains("16"));
     }
 }

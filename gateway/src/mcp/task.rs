@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::capabilities::Capabilities;
+use super::json::Members;
 use super::version::Era;
 use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
 
@@ -23,6 +25,11 @@ pub const RELATED: &str = "io.modelcontextprotocol/related-task";
 const MAX_OWN_BYTES: usize = 1024;
 /// How long a client may wait for what came of a task.
 pub const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// A task is asked about no more often, and so often where its server says
+/// nothing of it.
+const FASTEST: Duration = Duration::from_millis(500);
+/// It is asked about no more seldom.
+const SLOWEST: Duration = Duration::from_secs(30);
 /// How long an id can be used; servers forget most tasks long before.
 const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -35,6 +42,18 @@ pub struct Task {
     pub tool: Arc<str>,
     /// Its id at the upstream.
     pub own: Arc<str>,
+    /// Where a stateless client made it at a server with a handshake.
+    pub core: Option<Core>,
+}
+
+/// A task of the core of 2025-11-25 that a stateless client has made: which of
+/// its principal's sessions at the server it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Core {
+    /// What the server was told that the client can be asked.
+    pub abilities: Capabilities,
+    /// The replica that has the session.
+    pub home: Option<Arc<str>>,
 }
 
 /// What can be done with a task.
@@ -51,7 +70,15 @@ pub enum TaskVerb {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed(String, String, String);
+struct Sealed(String, String, String, #[serde(default)] Option<Core>);
+
+/// How long to wait before a task is asked about again of which a server said
+/// this: as long as it says, within bounds.
+#[must_use]
+pub fn pause(standing: &str) -> Duration {
+    let asked = Members::get(standing, "pollIntervalMs").and_then(|millis| millis.parse().ok());
+    asked.map_or(FASTEST, Duration::from_millis).clamp(FASTEST, SLOWEST)
+}
 
 // === impl Task ===
 
@@ -64,7 +91,8 @@ impl Task {
             return None;
         }
         let [upstream, tool, own] = [&self.upstream, &self.tool, &self.own].map(|part| part.to_string());
-        let payload = serde_json::to_vec(&Sealed(upstream, tool, own)).expect("texts can be written");
+        let payload =
+            serde_json::to_vec(&Sealed(upstream, tool, own, self.core.clone())).expect("texts can be written");
         Some(keys.seal(binding(route, principal), UnixSeconds::now() + LIFE, &payload))
     }
 
@@ -72,8 +100,15 @@ impl Task {
     #[must_use]
     pub fn open(keys: &KeyRing, route: Option<&str>, principal: &str, id: &str) -> Option<Self> {
         let payload = keys.open(binding(route, principal), id, UnixSeconds::now()).ok()?;
-        let Sealed(upstream, tool, own) = serde_json::from_slice(&payload).ok()?;
-        Some(Self { upstream: upstream.into(), tool: tool.into(), own: own.into() })
+        let Sealed(upstream, tool, own, core) = serde_json::from_slice(&payload).ok()?;
+        Some(Self { upstream: upstream.into(), tool: tool.into(), own: own.into(), core })
+    }
+
+    /// The replica that alone can reach it, where that is another process.
+    #[must_use]
+    pub fn elsewhere(&self, keys: &KeyRing) -> Option<&Arc<str>> {
+        let (own, home) = (keys.home()?, self.core.as_ref()?.home.as_ref()?);
+        (home != own).then_some(home)
     }
 }
 
@@ -115,7 +150,7 @@ mod tests {
     #[test]
     fn an_id_is_of_use_to_its_caller_at_its_path_alone() {
         let keys = KeyRing::new().unwrap();
-        let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".into() };
+        let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".into(), core: None };
         let id = task.seal(&keys, None, "apiKey:ci").unwrap();
         assert_eq!(Task::open(&keys, None, "apiKey:ci", &id), Some(task.clone()));
         for (route, principal) in [(None, "apiKey:other"), (Some("crm"), "apiKey:ci")] {
@@ -128,6 +163,31 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_asked_about_at_its_own_pace_within_bounds() {
+        for (said, expected) in [
+            ("{}", FASTEST),
+            (r#"{"pollIntervalMs":1}"#, FASTEST),
+            (r#"{"pollIntervalMs":-1}"#, FASTEST),
+            (r#"{"pollIntervalMs":"x"}"#, FASTEST),
+            (r#"{"pollIntervalMs":2000}"#, Duration::from_secs(2)),
+            (r#"{"pollIntervalMs":99999999999}"#, SLOWEST),
+            ("[]", FASTEST),
+        ] {
+            assert_eq!(pause(said), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_task_of_the_core_says_which_replica_can_reach_it() {
+        let keys = KeyRing::new().unwrap();
+        let core = Core { abilities: Capabilities::read(r#"{"elicitation":{}}"#), home: Some("a:1".into()) };
+        let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".into(), core: Some(core) };
+        let id = task.seal(&keys, None, "apiKey:ci").unwrap();
+        assert_eq!(Task::open(&keys, None, "apiKey:ci", &id), Some(task.clone()));
+        assert_eq!(task.elsewhere(&keys), None, "there is no other replica");
+    }
+
+    #[test]
     fn a_state_is_no_task() {
         let keys = KeyRing::new().unwrap();
         let to = Binding { purpose: Purpose::State, route: None, principal: "apiKey:ci" };
@@ -137,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_endless_id_of_a_server_is_not_sealed() {
-        let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".repeat(2000).into() };
+        let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".repeat(2000).into(), core: None };
         assert_eq!(task.seal(&KeyRing::new().unwrap(), None, "apiKey:ci"), None);
     }
 }

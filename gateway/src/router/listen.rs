@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::lists::Lists;
 use super::standing::{Open, over};
-use super::{Router, offer, subscriptions};
+use super::{Router, offer, subscriptions, task_updates};
 use crate::backends::answer::{Answer, Standing, response};
 use crate::backends::uri;
 use crate::mcp::changes::{Changes, Kind, Moment};
@@ -37,6 +37,7 @@ struct Listening {
     /// Up to when the client was told of changes.
     told: Changes,
     subscriptions: Arc<Subscriptions>,
+    task_updates: task_updates::Updates,
     due: VecDeque<Bytes>,
 }
 
@@ -67,9 +68,13 @@ pub(super) async fn open(
     if !subscribed.is_empty() {
         honoured.insert("resourceSubscriptions".to_owned(), subscribed.into());
     }
+    let (tasks, task_updates) = task_updates::of(router, request, filter);
+    if !tasks.is_empty() {
+        honoured.insert("taskIds".to_owned(), tasks.into());
+    }
     let (acknowledged, end) = (acknowledged(&id, &Value::Object(honoured)), end(&id));
-    let listening =
-        Listening { id, filter: filter.clone(), lists, told, subscriptions, due: VecDeque::from([acknowledged]) };
+    let (filter, due) = (filter.clone(), VecDeque::from([acknowledged]));
+    let listening = Listening { id, filter, lists, told, subscriptions, task_updates, due };
     let heard = stream::unfold((listening, open), async |(mut listening, open)| {
         Some((listening.next().await, (listening, open)))
     });
@@ -145,6 +150,7 @@ impl Listening {
                     self.subscriptions.told(&uri, &message);
                     return message;
                 }
+                Some(message) = self.task_updates.next() => return message,
             }
         }
     }

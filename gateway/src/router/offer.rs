@@ -60,11 +60,16 @@ fn capabilities(offers: &[&Offer], era: Era) -> Map<String, Value> {
         (capability.to_owned(), settings)
     });
     let mut capabilities: Map<String, Value> = said.collect();
+    // Stateless clients have those of servers of either era.
+    let has_tasks = offers.iter().any(|offer| offer.has_tasks());
     let offers: Vec<&Offer> = offers.iter().copied().filter(|offer| offer.era == era).collect();
     if era == Era::Legacy && offers.iter().any(|offer| offer.has_tasks()) {
         capabilities.insert("tasks".to_owned(), tasks(&offers));
     }
-    let extensions = extensions(&offers);
+    let mut extensions = extensions(&offers);
+    if era == Era::Modern && has_tasks {
+        extensions.insert(task::EXTENSION.to_owned(), json!({}));
+    }
     if !extensions.is_empty() {
         capabilities.insert("extensions".to_owned(), Value::Object(extensions));
     }
@@ -83,14 +88,10 @@ fn tasks(offers: &[&Offer]) -> Value {
     tasks
 }
 
-/// The extensions that can be delivered: the gateway's own, and what it knows
-/// nothing of where one server alone has it, because a method does not say
-/// whose it is.
+/// The extensions of which the gateway knows nothing, where one server alone has
+/// each: a method does not say whose it is.
 fn extensions(offers: &[&Offer]) -> Map<String, Value> {
     let mut extensions = Map::new();
-    if offers.iter().any(|offer| offer.era == Era::Modern && offer.has_tasks()) {
-        extensions.insert(task::EXTENSION.to_owned(), json!({}));
-    }
     let all = || offers.iter().flat_map(|offer| offer.own_extensions());
     for (name, settings) in all() {
         if all().filter(|(other, _)| *other == name).count() == 1 {
@@ -133,8 +134,9 @@ mod tests {
         let whole = json!({"requests": {"tools": {"call": {}}}, "list": {}, "cancel": {}});
         let legacy = capabilities(&[&one, &two, &new], Era::Legacy);
         assert_eq!((&legacy["tasks"], legacy.get("extensions")), (&whole, None));
-        let modern = capabilities(&[&new, &new], Era::Modern);
-        assert_eq!((modern.get("tasks"), &modern["extensions"]), (None, &json!({task::EXTENSION: {}})));
+        for modern in [&[&new, &new], &[&one, &two]].map(|offers| capabilities(offers, Era::Modern)) {
+            assert_eq!((modern.get("tasks"), &modern["extensions"]), (None, &json!({task::EXTENSION: {}})));
+        }
         assert_eq!(
             capabilities(&[&offer(Era::Legacy, &json!({"tasks": {"list": {}}}))], Era::Legacy).get("tasks"),
             None

@@ -19,7 +19,7 @@ use super::relay::Relay;
 use super::sent::{Sent, Waiting};
 use super::state::State;
 use super::translate::FollowUp;
-use super::{Shared, handshake, rounds, tasks, translate};
+use super::{Shared, core_tasks, handshake, rounds, tasks, translate};
 use crate::backends::answer::Answer;
 use crate::backends::callee::Callee;
 use crate::backends::tool::Tool;
@@ -40,7 +40,7 @@ pub(super) struct Call {
     pub(super) arguments: Option<Value>,
     pub(super) key: SessionKey,
     /// What the upstream is told that the client can be asked.
-    abilities: Capabilities,
+    pub(super) abilities: Capabilities,
     pub(super) waiting: Waiting,
     pub(super) deadline: Instant,
     /// How long the server may be silent.
@@ -90,6 +90,11 @@ impl From<Rejection> for Failure {
 impl Shared {
     /// Runs a tool, gets a prompt, reads a resource, completes an argument.
     pub(super) async fn call(self: Arc<Self>, request: Box<McpRequest>, callee: Callee) -> Result<Answer, Rejection> {
+        if let Callee::Task(task) = &callee
+            && let Some(core) = task.core.as_ref().filter(|_| request.era() == Era::Modern)
+        {
+            return self.about_core_task(request, task, core).await;
+        }
         let arguments = callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?;
         let follow_up = match State::of(&self.keys, &request, &callee, &self.settings.name)? {
             Some(State::Parked(id)) => return self.go_on(id, request).await,
@@ -102,7 +107,7 @@ impl Shared {
         let mut call = Call {
             arguments,
             callee,
-            key: session_key(&request, abilities),
+            key: SessionKey::of(&request, abilities),
             abilities,
             waiting: Waiting::begin(&request),
             deadline: request.deadline.min(Instant::now() + patience),
@@ -194,6 +199,7 @@ impl Shared {
         if let Some(level) = self.untold_level(request, key, &link) {
             waiting.for_it(None, Box::pin(self.tell_level(&link, level, *deadline))).await?;
         }
+        let as_task = core_tasks::becomes_task(call, &link)?.then(|| FollowUp::Members(r#""task":{},"#.to_owned()));
         let id = self.links.next_id();
         let outgoing = Outgoing {
             body: translate::call(
@@ -202,7 +208,7 @@ impl Shared {
                 callee,
                 &link,
                 id,
-                call.follow_up.as_ref(),
+                as_task.as_ref().or(call.follow_up.as_ref()),
             ),
             id,
             connection: link.connection,
@@ -279,16 +285,6 @@ fn before_call(error: TransportError) -> TransportError {
         TransportError::Disconnected(cause) => TransportError::Unreachable(cause),
         TransportError::Status(status @ 502..=504) => TransportError::Unreachable(format!("HTTP {status}")),
         other => other,
-    }
-}
-
-/// Whose session at the upstream the call runs in.
-fn session_key(request: &McpRequest, abilities: Capabilities) -> SessionKey {
-    match &request.session {
-        Some(session) => SessionKey::Client(session.key),
-        // Callers without a credential cannot be told from each other.
-        None if request.principal.name() == "anonymous" => SessionKey::Fresh,
-        None => SessionKey::Pool { principal: request.principal.shared_name(), abilities },
     }
 }
 

@@ -25,6 +25,7 @@ use super::single_flight::SingleFlight;
 use crate::backends::offer::Offer;
 use crate::backends::transport::{Messages, Transport, TransportError};
 use crate::mcp::capabilities::Capabilities;
+use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 
 /// Sessions kept at one upstream; beyond them the least used make room.
@@ -70,6 +71,20 @@ pub(super) struct Links {
 struct Kept {
     link: Arc<Link>,
     last_used: AtomicU64,
+}
+
+// === impl SessionKey ===
+
+impl SessionKey {
+    /// That of a request whose client can be asked what `abilities` say.
+    pub(super) fn of(request: &McpRequest, abilities: Capabilities) -> Self {
+        match &request.session {
+            Some(session) => Self::Client(session.key),
+            // Callers without a credential cannot be told from each other.
+            None if request.principal.name() == "anonymous" => Self::Fresh,
+            None => Self::Pool { principal: request.principal.shared_name(), abilities },
+        }
+    }
 }
 
 // === impl Links ===

@@ -20,12 +20,13 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::Shared;
 use super::asking::{PATIENCE, refusal};
 use super::calling::Call;
+use super::input_requests::{answer_to, asked, requests};
 use super::relay::{Event, Relay};
 use super::state::State;
 use crate::backends::answer::{Answer, response};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
-use crate::mcp::json::{Members, push_string, quoted};
+use crate::mcp::json::{Members, push_string};
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -96,8 +97,8 @@ fn wait(waiting: Waiting) -> Result<Bytes, Rejection> {
         return Err(call.cannot("too many calls wait for input: answer those first"));
     }
     let state = State::Parked(id).seal(&shared.keys, &call.request, &call.callee, &shared.settings.name);
-    let requests = waiting.questions.iter().enumerate().map(|(index, question)| (index, asked(question)));
-    let message = input_required(&call.request, requests, &state);
+    let asked = (1..).zip(waiting.questions.iter().map(asked));
+    let message = input_required(&call.request, asked, &state);
     tokio::spawn(keep(id, waiting, wanted));
     Ok(message)
 }
@@ -154,9 +155,9 @@ impl Shared {
         let answers = request.params.input_responses().map(|span| request.text(span).to_owned()).unwrap_or_default();
         relay.call.take_up(request);
         let mut open = Vec::new();
-        for (index, question) in questions.into_iter().enumerate() {
-            match answer_to(&answers, index) {
-                Some(answer) => answer_server(&relay, &question, &answer),
+        for (number, question) in (1..).zip(questions) {
+            match answer_to(&answers, number) {
+                Some(answer) => answer_server(&relay, &question, answer),
                 None => open.push(question),
             }
         }
@@ -189,55 +190,22 @@ pub(super) fn urls_wanted(shared: &Shared, call: &Call, message: &UpstreamMessag
     }
     let error: Value = serde_json::from_str(message.text(*error)).ok()?;
     let wanted = error["data"]["elicitations"].as_array().filter(|wanted| !wanted.is_empty())?;
-    let requests = wanted.iter().take(MAX_QUESTIONS).enumerate().map(|(index, params)| {
+    let asked = wanted.iter().take(MAX_QUESTIONS).map(|params| {
         let mut params = params.clone();
         if let Some(params) = params.as_object_mut() {
             params.remove("elicitationId");
         }
-        (index, format!(r#"{{"method":"elicitation/create","params":{params}}}"#))
+        format!(r#"{{"method":"elicitation/create","params":{params}}}"#)
     });
     let state = State::Again.seal(&shared.keys, request, &call.callee, &shared.settings.name);
-    Some(input_required(request, requests, &state))
+    Some(input_required(request, (1..).zip(asked), &state))
 }
 
 /// The result that asks a stateless client for input.
-fn input_required(request: &McpRequest, requests: impl Iterator<Item = (usize, String)>, state: &str) -> Bytes {
-    let mut result = String::from(r#"{"resultType":"input_required","inputRequests":{"#);
-    for (index, asked) in requests {
-        let comma = if index > 0 { "," } else { "" };
-        let _ = write!(result, r#"{comma}"{}":{asked}"#, key(index));
-    }
-    let _ = write!(result, r#"}},"requestState":{state}}}"#);
+fn input_required(request: &McpRequest, asked: impl Iterator<Item = (u64, String)>, state: &str) -> Bytes {
+    let requests = requests(asked);
+    let result = format!(r#"{{"resultType":"input_required","inputRequests":{requests},"requestState":{state}}}"#);
     response(request.id_text(), &result)
-}
-
-/// What a client knows a question by.
-fn key(index: usize) -> String {
-    format!("input-{}", index + 1)
-}
-
-/// A server's request as one of `inputRequests`. Stateless clients know no ids
-/// of elicitations.
-fn asked(question: &UpstreamMessage) -> String {
-    let UpstreamKind::Request { method, params, .. } = &question.kind else { return "{}".to_owned() };
-    let name = quoted(method);
-    let Some(params) = params.map(|params| question.text(params)) else { return format!(r#"{{"method":{name}}}"#) };
-    let cuts = Members::cut(params, |key| key == "elicitationId").unwrap_or_default();
-    let mut params = params.to_owned();
-    cuts.spans.iter().rev().for_each(|span| params.replace_range(span.clone(), ""));
-    format!(r#"{{"method":{name},"params":{params}}}"#)
-}
-
-/// The answer to a question among `inputResponses`.
-fn answer_to(answers: &str, index: usize) -> Option<String> {
-    let (wanted, mut found) = (key(index), None);
-    Members::for_each(answers, |key, value| {
-        if key == wanted.as_str() {
-            found = Some(value.to_owned());
-        }
-    })
-    .ok()?;
-    found.filter(|answer| answer.starts_with('{'))
 }
 
 fn answer_server(relay: &Relay, question: &UpstreamMessage, answer: &str) {

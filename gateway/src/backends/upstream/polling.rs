@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -22,15 +21,10 @@ use crate::mcp::meta;
 use crate::mcp::operation::Operation;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
-use crate::mcp::task::EXTENSION;
+use crate::mcp::task::{self, EXTENSION};
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
 
-/// A task is asked for no more often, and so often where its server says
-/// nothing of it.
-const FASTEST: Duration = Duration::from_millis(500);
-/// It is asked for no more seldom.
-const SLOWEST: Duration = Duration::from_secs(30);
 /// Times that a client is asked during one task.
 const MAX_ROUNDS: usize = 8;
 /// A server that fails so often in a row to say how a task stands is given up.
@@ -82,7 +76,7 @@ async fn follow(
     let end = Instant::now() + shared.patience(place.is_some());
     let (mut rounds, mut failures, mut said) = (0, 0, Said::default());
     loop {
-        call.waiting.for_it(None, sleep(task.pause())).await?;
+        call.waiting.for_it(None, sleep(task::pause(&task.0))).await?;
         if Instant::now() > end {
             return Err(call.cannot("the server's task takes too long"));
         }
@@ -197,31 +191,5 @@ impl Standing {
 
     fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         string(self.member(name)?)
-    }
-
-    /// How long to wait before the next question.
-    fn pause(&self) -> Duration {
-        let asked = self.member("pollIntervalMs").and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
-        asked.unwrap_or(FASTEST).clamp(FASTEST, SLOWEST)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_is_asked_for_at_its_own_pace_within_bounds() {
-        for (said, pause) in [
-            ("{}", FASTEST),
-            (r#"{"pollIntervalMs":1}"#, FASTEST),
-            (r#"{"pollIntervalMs":-1}"#, FASTEST),
-            (r#"{"pollIntervalMs":"x"}"#, FASTEST),
-            (r#"{"pollIntervalMs":2000}"#, Duration::from_secs(2)),
-            (r#"{"pollIntervalMs":99999999999}"#, SLOWEST),
-            ("[]", FASTEST),
-        ] {
-            assert_eq!(Standing(said.to_owned()).pause(), pause, "{said}");
-        }
     }
 }

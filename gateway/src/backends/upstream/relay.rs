@@ -323,6 +323,9 @@ impl Shared {
         if let Some(wanted) = parking::urls_wanted(self, call, message) {
             return Ok((wanted, None));
         }
+        if let Some(made) = self.made_task(call, &sent.link, message) {
+            return Ok((made?, None));
+        }
         let sealed = self.sealed(call, message);
         let answer = sealed.and_then(|sealed| translate::answer(request, sent.link.era, &self.label, &sealed, message));
         match answer {

@@ -106,7 +106,7 @@ impl Shared {
         if let Some(id) = made.and_then(|made| made.id_of(name, own)) {
             return Some(quoted(&id));
         }
-        let task = Task { upstream: name.clone(), tool: tool.into(), own: own.into() };
+        let task = Task { upstream: name.clone(), tool: tool.into(), own: own.into(), core: None };
         let id = task.seal(&self.keys, request.server.as_deref(), request.principal.name())?;
         if let Some(made) = made {
             made.add(task, &id);

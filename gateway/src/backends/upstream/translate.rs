@@ -76,23 +76,30 @@ pub(super) fn call(
     if let Some(named) = named {
         splice.replace(named.span, own_name.as_bytes());
     }
-    let own_answers;
-    match (follow_up, request.params.span) {
+    let without_own;
+    let members = match follow_up {
         // The server's own state, in the place of what its client was given.
-        (Some(FollowUp::State(state)), _) => {
+        Some(FollowUp::State(state)) => {
             if let Some(sealed) = request.params.request_state() {
                 splice.replace(sealed.span, state.as_bytes());
             }
+            None
         }
-        (Some(FollowUp::Members(members)), Some(params)) => {
+        Some(FollowUp::Members(members)) => Some(members),
+        None => None,
+    };
+    // Tasks are not made alike in the two eras.
+    let drops_task = request.era() != link.era && request.params.task().is_some();
+    if let Some(params) = request.params.span.filter(|_| members.is_some() || drops_task) {
+        if let Some(members) = members {
             splice.insert(params.start() + 1, members.as_bytes());
-            // What the client brought was of an earlier round.
-            own_answers = Members::cut(request.text(params), |key| matches!(key, "inputResponses" | "requestState"));
-            for cut in own_answers.iter().flat_map(|cuts| &cuts.spans) {
-                splice.remove(cut.start + params.start()..cut.end + params.start());
-            }
         }
-        _ => {}
+        // What the client brought was of an earlier round.
+        let is_own = |key: &str| members.is_some() && matches!(key, "inputResponses" | "requestState");
+        without_own = Members::cut(request.text(params), |key| is_own(key) || drops_task && key == "task");
+        for cut in without_own.iter().flat_map(|cuts| &cuts.spans) {
+            splice.remove(cut.start + params.start()..cut.end + params.start());
+        }
     }
     let meta = &request.params.meta;
     if let Some(token) = meta.progress_token {

@@ -54,7 +54,10 @@ mod tests {
         let made = Made::default();
         for number in 0..=MAX_REMEMBERED {
             let own = number.to_string();
-            made.add(Task { upstream: "crm".into(), tool: "crm__t".into(), own: own.as_str().into() }, &own);
+            made.add(
+                Task { upstream: "crm".into(), tool: "crm__t".into(), own: own.as_str().into(), core: None },
+                &own,
+            );
         }
         assert_eq!(made.at("crm").len(), MAX_REMEMBERED);
         assert_eq!(made.id_of("crm", "0"), None);

@@ -158,7 +158,7 @@ async fn a_resource_has_no_arguments() {
 
 /// A request about a task that a tool made.
 fn about_task_of(tool: &str) -> Box<McpRequest> {
-    let task = Task { upstream: "crm".into(), tool: tool.into(), own: "7".into() };
+    let task = Task { upstream: "crm".into(), tool: tool.into(), own: "7".into(), core: None };
     let message = r#"{"jsonrpc":"2.0","id":"q","method":"tasks/get","params":{"taskId":"x"}}"#;
     request(Operation::Task { verb: TaskVerb::Get, task: Arc::new(task) }, message)
 }

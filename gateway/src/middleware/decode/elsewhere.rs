@@ -17,12 +17,15 @@ use super::{Decoder, event_source, headers};
 use crate::backends::upstream;
 use crate::body::Body;
 use crate::mcp::envelope::Envelope;
+use crate::mcp::params::Named;
+use crate::mcp::task::{Task, TaskVerb};
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
 use crate::replicas::{NotAnswered, Passed, Replicas};
 
-/// What a call that goes on is known by; other messages are not looked at twice.
-const STATE: &str = "\"requestState\"";
+/// What a call that goes on, or a task, is known by; other messages are not
+/// looked at twice.
+const MEMBERS: [&str; 2] = ["\"requestState\"", "\"taskId\""];
 
 /// How a request came in, kept for passing it on; nothing where there are no
 /// replicas, and where another passed it on already.
@@ -85,13 +88,20 @@ impl Decoder {
         }
     }
 
-    /// Where the call waits that a message goes on with.
+    /// Where the call waits that a message goes on with, or the task is that it
+    /// is about.
     fn of_state(&self, arrival: &Arrival, message: &Bytes) -> Option<Arc<str>> {
-        std::str::from_utf8(message).ok().filter(|text| text.contains(STATE))?;
+        let text = std::str::from_utf8(message).ok()?;
+        MEMBERS.iter().find(|member| text.contains(**member))?;
         let envelope = Envelope::scan(message).ok()?;
-        let token = envelope.params.request_state()?;
         let (server, principal) = (arrival.server.as_deref(), arrival.principal.name());
-        upstream::elsewhere(self.sessions.keys(), &token.text, server, principal)
+        let keys = self.sessions.keys();
+        let of_task = || {
+            let id = envelope.params.task_id().filter(|_| envelope.method().is_some_and(is_about_task))?;
+            Task::open(keys, server, principal, &id.text)?.elsewhere(keys).cloned()
+        };
+        let of_call = |token: &Named| upstream::elsewhere(keys, &token.text, server, principal);
+        envelope.params.request_state().and_then(of_call).or_else(of_task)
     }
 
     async fn pass_on_to(&self, home: &Arc<str>, passing: Passing, arrival: &Arrival, message: &Bytes) -> Passage {
@@ -124,6 +134,10 @@ impl Decoder {
             },
         }
     }
+}
+
+fn is_about_task(method: &str) -> bool {
+    TaskVerb::of_method(method, Era::Modern).is_some()
 }
 
 /// The refusal of a message that may have been carried out; `None` for one that

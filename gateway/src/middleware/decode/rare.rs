@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::json;
 
 use super::Decoder;
 use super::arrival::Arrival;
@@ -84,9 +83,8 @@ impl Decoder {
         arrival: &Arrival,
         body: &Bytes,
     ) -> Result<Operation, Rejection> {
-        let said = envelope.params.meta.client_capabilities.map_or("{}", |span| text(body, span));
-        if era == Era::Modern && !declares(said, EXTENSION) {
-            return Err(Rejection::MissingCapability { required: json!({"extensions": {EXTENSION: {}}}) });
+        if era == Era::Modern {
+            check_knows_tasks(envelope, body)?;
         }
         check_meta(envelope)?;
         let id = envelope.params.task_id();
@@ -95,6 +93,12 @@ impl Decoder {
         let task = Task::open(keys, arrival.server.as_deref(), arrival.principal.name(), &id.text);
         Ok(Operation::Task { verb, task: Arc::new(task.ok_or(Rejection::UnknownTask)?) })
     }
+}
+
+/// Whether a stateless client says that it knows tasks.
+fn check_knows_tasks(envelope: &Envelope<'_>, body: &Bytes) -> Result<(), Rejection> {
+    let said = envelope.params.meta.client_capabilities.map_or("{}", |span| text(body, span));
+    if declares(said, EXTENSION) { Ok(()) } else { Err(Rejection::missing_extension(EXTENSION)) }
 }
 
 fn level(envelope: &Envelope<'_>) -> Result<Operation, Rejection> {
@@ -111,5 +115,8 @@ fn listen(envelope: &Envelope<'_>, body: &Bytes) -> Result<Operation, Rejection>
     let filter = envelope.params.notifications();
     let filter = filter.ok_or_else(|| Rejection::invalid_params("`notifications` must be an object"))?;
     let filter = SubscriptionFilter::read(text(body, filter)).map_err(Rejection::invalid_params)?;
+    if !filter.task_ids.is_empty() {
+        check_knows_tasks(envelope, body)?;
+    }
     Ok(Operation::Listen(Box::new(filter)))
 }

@@ -1,0 +1,141 @@
+//! `notifications/tasks` (the extension of 2026-07-28, "Task status
+//! notifications"): tells a client that listens how its tasks stand.
+//!
+//! Servers need not tell that, and those with a handshake tell it otherwise, so
+//! each task is asked about at the pace that its server names. What is told is
+//! what `tasks/get` would have answered.
+
+use std::future::ready;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, sleep};
+
+use super::Router;
+use crate::backends::Backend;
+use crate::backends::answer::Answer;
+use crate::backends::callee::Callee;
+use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::envelope::Envelope;
+use crate::mcp::json::{Members, quoted};
+use crate::mcp::meta::subscription_tag;
+use crate::mcp::operation::{Operation, Wanted};
+use crate::mcp::request::McpRequest;
+use crate::mcp::scanner::string;
+use crate::mcp::subscription_filter::SubscriptionFilter;
+use crate::mcp::task::{self, Task, TaskVerb};
+
+/// A task is given up when it could not be asked about so often in a row.
+const MAX_FAILURES: u32 = 3;
+
+/// What is said of the tasks that a client listens to.
+pub(super) type Updates = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
+/// One task that a client listens to.
+struct Watched {
+    backend: Arc<dyn Backend>,
+    task: Arc<Task>,
+    /// As its client knows it.
+    id: String,
+    /// What asks about it.
+    request: Box<McpRequest>,
+    /// What was told last.
+    told: Option<String>,
+    pause: Duration,
+    failures: u32,
+    has_ended: bool,
+}
+
+/// The tasks of a filter that the client of a request may have, by the ids that
+/// it gave them; and what is said of them.
+pub(super) fn of(router: &Router, request: &McpRequest, filter: &SubscriptionFilter) -> (Vec<String>, Updates) {
+    let watched: Vec<_> = filter.task_ids.iter().filter_map(|id| Watched::of(router, request, id)).collect();
+    let ids = watched.iter().map(|watched| watched.id.clone()).collect();
+    let tag = subscription_tag(request.id_text());
+    let each = watched.into_iter().map(|watched| {
+        let tasks = stream::unfold(watched, async |mut watched| Some((watched.next().await?, watched)));
+        let tag = tag.clone();
+        let updates: Updates = Box::pin(tasks.map(move |task| notification(&tag, &task)));
+        updates
+    });
+    // A stream that has said everything is still one that is listened to.
+    (ids, Box::pin(stream::select_all(each).chain(stream::pending())))
+}
+
+/// Says how a task stands; `task` are the members of its object.
+fn notification(tag: &str, task: &str) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{{"_meta":{{{tag}}},{task}}}}}"#).into()
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn of(router: &Router, request: &McpRequest, id: &str) -> Option<Self> {
+        let keys = router.sessions.keys();
+        let task = Task::open(keys, request.server.as_deref(), request.principal.name(), id)?;
+        // One that is another replica's can be asked about there alone.
+        if task.elsewhere(keys).is_some() || !request.filter.shows(Wanted::Task(&task.tool)) {
+            return None;
+        }
+        let backend = Arc::clone(router.backends.named(&task.upstream)?);
+        let meta = request.params.meta.span.map_or("{}", |span| request.text(span));
+        let params = format!(r#"{{"taskId":{},"_meta":{meta}}}"#, quoted(id));
+        let body = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":0,"method":"tasks/get","params":{params}}}"#));
+        let envelope = Envelope::scan(&body).ok()?;
+        let task = Arc::new(task);
+        let request = McpRequest {
+            operation: Operation::Task { verb: TaskVerb::Get, task: Arc::clone(&task) },
+            id: envelope.id,
+            params: envelope.params,
+            mirrored: None,
+            body: body.clone(),
+            ..request.clone()
+        };
+        let (id, request) = (id.to_owned(), Box::new(request));
+        Some(Self { backend, task, id, request, told: None, pause: Duration::ZERO, failures: 0, has_ended: false })
+    }
+
+    /// What is new of the task, as the members of its object; `None` once there
+    /// is nothing more to come.
+    async fn next(&mut self) -> Option<String> {
+        while !self.has_ended && self.failures < MAX_FAILURES {
+            sleep(self.pause).await;
+            let Some(task) = self.get().await else {
+                (self.failures, self.pause) = (self.failures + 1, task::pause("{}"));
+                continue;
+            };
+            (self.failures, self.pause) = (0, task::pause(&task));
+            let status = Members::get(&task, "status").and_then(string);
+            self.has_ended = matches!(status.as_deref(), Some("completed" | "failed" | "cancelled"));
+            if self.told.as_ref() != Some(&task) {
+                let members = task.trim().strip_prefix('{')?.strip_suffix('}')?.to_owned();
+                self.told = Some(task);
+                return Some(members);
+            }
+        }
+        None
+    }
+
+    /// How the task stands.
+    async fn get(&self) -> Option<String> {
+        let mut request = self.request.clone();
+        request.deadline = Instant::now() + request.timeout;
+        let answer = Arc::clone(&self.backend).call(request, Callee::Task(Arc::clone(&self.task))).await;
+        let message = match answer.ok()? {
+            Answer::Message { message, .. } => message,
+            Answer::Stream(messages) => messages.filter_map(|message| ready(message.ok())).fold(None, last).await?,
+            Answer::Opened { .. } | Answer::Standing(_) | Answer::Accepted => return None,
+        };
+        let message = UpstreamMessage::scan(message).ok()?;
+        let UpstreamKind::Result { result, .. } = message.kind else { return None };
+        // Those are of the answer, not of the task.
+        Members::without(message.text(result), |key| matches!(key, "resultType" | "_meta")).ok()
+    }
+}
+
+async fn last(_: Option<Bytes>, message: Bytes) -> Option<Bytes> {
+    Some(message)
+}
