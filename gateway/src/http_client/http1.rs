@@ -3,29 +3,41 @@
 //! hyper's connection does nothing unless it is polled. Instead of a task of
 //! its own, with a wake-up each way for everything that comes, who waits polls
 //! it and then looks what that brought. So an idle connection does nothing: it
-//! holds no task, and that its server closed it is seen when it is used next.
+//! holds no task, and that its server closed it is seen when it is used next; where
+//! the server said how long it bears that, it is not used later.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use tokio::task::unconstrained;
+use tokio::time::Instant;
 
 use super::Stream;
 use crate::body::Body;
+
+/// The header by which servers say how long they keep an idle connection.
+pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// A connection is used no more so long before its server closes it.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// A connection that carries one request at a time.
 pub(super) struct Http1 {
     sender: SendRequest<Body>,
     driver: Driver,
+    /// How long its server bears it idle, as that said last.
+    bears_idle: Option<Duration>,
+    /// Until when it can be used, where its server said so.
+    until: Option<Instant>,
 }
 
 /// The half that reads and writes.
@@ -52,7 +64,7 @@ impl Http1 {
     /// Speaks HTTP/1.1 over a new stream.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = handshake(stream).await?;
-        Ok(Self { sender, driver: Driver::new(connection) })
+        Ok(Self { sender, driver: Driver::new(connection), bears_idle: None, until: None })
     }
 
     /// Sends a request and waits for the head of its answer. A request of
@@ -64,7 +76,9 @@ impl Http1 {
         // Without tokio's budget, at whose end it would seem to be pending and
         // wake nobody.
         let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        std::future::poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await
+        let answer = std::future::poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await?;
+        self.bears_idle = keep_alive(answer.headers());
+        Ok(answer)
     }
 
     /// The next frame of the answer that [`send`](Self::send) returned.
@@ -81,10 +95,26 @@ impl Http1 {
         }
     }
 
-    /// Whether it can take the next request at once, as far as is known.
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// It is idle from now on; whether it can take the next request at once, as
+    /// far as is known.
+    pub(super) fn rest(&mut self) -> bool {
+        self.until = self.bears_idle.map(|idle| Instant::now() + idle.saturating_sub(MARGIN));
+        self.sender.is_ready() && !self.is_stale()
     }
+
+    /// Whether its server may be about to close it.
+    pub(super) fn is_stale(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
+
+/// `timeout` of the header `Keep-Alive` (RFC 2068 §19.7.1), which Node's servers
+/// send: what they close when a request is on its way there may have been
+/// processed or not.
+pub(super) fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    let parameters = headers.get(KEEP_ALIVE)?.to_str().ok()?;
+    let timeout = parameters.split(',').find_map(|parameter| parameter.trim().strip_prefix("timeout="))?;
+    timeout.parse().ok().map(Duration::from_secs)
 }
 
 // === impl Driver ===

@@ -58,18 +58,27 @@ impl Pool {
 
     /// A connection that waits, if there is one.
     pub(super) fn take(&self) -> Option<Connection> {
+        // Closing takes longer than others should wait.
+        let mut stale = Vec::new();
         let mut idle = self.lock();
-        if let Some(connection) = idle.http1.pop() {
+        while let Some(connection) = idle.http1.pop() {
             idle.resting = idle.resting.min(idle.http1.len());
+            if connection.is_stale() {
+                stale.push(connection);
+                continue;
+            }
+            drop(idle);
             return Some(Connection::Http1(connection));
         }
-        idle.http2().map(Connection::Http2)
+        let shared = idle.http2().map(Connection::Http2);
+        drop(idle);
+        shared
     }
 
     /// Keeps a connection whose answer was read to its end, if it can take
     /// another request and there is room.
-    pub(super) fn put(self: &Arc<Self>, connection: Http1) {
-        if !connection.is_ready() {
+    pub(super) fn put(self: &Arc<Self>, mut connection: Http1) {
+        if !connection.rest() {
             return;
         }
         let mut idle = self.lock();

@@ -292,6 +292,32 @@ async fn a_connection_closed_while_idle_is_replaced_unseen() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_when_its_server_is_about_to_close_it() {
+    let server =
+        Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nkeep-alive: max=9, timeout=5\r\n\r\n{}").await;
+    let later = async |seconds| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        server.ask_and_read().await;
+        server.connections()
+    };
+    assert_eq!([later(0).await, later(3).await, later(3).await], [1; 3], "each use is a new beginning");
+    assert_eq!(later(4).await, 2);
+    until(|| server.ends() == 1).await;
+}
+
+#[test]
+fn how_long_a_server_keeps_an_idle_connection_is_read_where_it_says_so() {
+    for (said, seconds) in
+        [("timeout=5", Some(5)), ("max=9, timeout=0", Some(0)), ("timeout=x", None), ("", None), ("timeout=-1", None)]
+    {
+        let headers = HeaderMap::from_iter([(http1::KEEP_ALIVE, said.parse::<HeaderValue>().unwrap())]);
+        assert_eq!(http1::keep_alive(&headers), seconds.map(Duration::from_secs), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_will_close_is_not_kept() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}").await;
     server.ask_and_read().await;

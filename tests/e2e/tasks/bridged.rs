@@ -1,10 +1,12 @@
 //! Tasks of a server with a handshake for stateless clients, which know those
 //! of the extension.
 
+use portcullis_tests::gateway::Gateway;
 use portcullis_tests::patience::wait_until;
+use portcullis_tests::peer::node;
 use portcullis_tests::{Value, json, upstream};
 
-use super::{Client, EXTENSION, OTHER_KEY, RESEARCH, ask, code, gateway};
+use super::{Client, EXTENSION, KEY, OTHER_KEY, RESEARCH, ask, code, gateway, pinned};
 
 fn begin(client: &Client, arguments: &Value) -> Value {
     let made = ask(client, true, "tools/call", &json!({"name": RESEARCH, "arguments": arguments})).json();
@@ -87,6 +89,35 @@ fn a_task_asks_a_stateless_client() {
     assert!(done["result"]["content"][0]["text"].as_str().unwrap().contains("snake"), "{done}");
 }
 
+/// The client of the extension follows tasks by itself and answers what they ask.
+#[test]
+fn the_client_of_the_extension_has_tasks_of_servers_of_both_eras() {
+    let answers = json!({"elicitation": {"action": "accept", "content": {"interpretation": "snake", "confirm": true}}});
+    let old = [
+        (json!({"name": RESEARCH, "arguments": {"topic": "otters"}}), "otters"),
+        (json!({"name": RESEARCH, "arguments": {"topic": "python", "ambiguous": true}}), "snake"),
+        (json!({"name": "all__echo", "arguments": {"message": "at once"}}), "at once"),
+    ];
+    let new = [
+        (json!({"name": "new__slow_compute", "arguments": {"seconds": 1}}), "computed for 1 s"),
+        (json!({"name": "new__confirm_delete", "arguments": {"filename": "a.txt"}}), "confirmed: true"),
+    ];
+    let ways: [(_, &[(Value, &str)]); 2] =
+        [(gateway("all", &upstream::everything()), &old), (gateway("new", &pinned("modern")), &new)];
+    for (gateway, wanted) in ways {
+        let calls: Vec<_> = wanted.iter().map(|(call, _)| call).collect();
+        let script =
+            json!({"url": gateway.url("/mcp"), "headers": {"X-API-Key": KEY}, "calls": calls, "answers": answers});
+        let output = node().arg("tasks.mjs").arg(script.to_string()).output().expect("the client starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for (index, (_, text)) in wanted.iter().enumerate() {
+            let said = &outcomes[index]["result"]["content"][0]["text"];
+            assert!(said.as_str().is_some_and(|said| said.contains(text)), "{outcomes}");
+        }
+    }
+}
+
 #[test]
 fn what_can_only_be_a_task_needs_a_client_that_knows_them_and_can_be_told_from_others() {
     let required = gateway("all", &upstream::everything());
@@ -97,7 +128,7 @@ fn what_can_only_be_a_task_needs_a_client_that_knows_them_and_can_be_told_from_o
 
     let everybody = "auth: {anonymous: {roles: [tester]}}\n";
     let entry = format!("{{url: \"{}\"}}", upstream::everything());
-    let open = portcullis_tests::gateway::Gateway::over_with(&[("all", &entry)], everybody);
+    let open = Gateway::over_with(&[("all", &entry)], everybody);
     let guest = Client::new(open.main);
     wait_until("the upstream's tools", || !guest.tools().is_empty());
     let refused = ask(&guest, true, "tools/call", &call).json();

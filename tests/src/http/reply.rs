@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use super::{Body, Connection, Framing, Headers, read_head};
+use crate::patience::PATIENCE;
 
 /// An answer whose head is read and whose body may still be coming.
 pub struct Answer {
@@ -81,8 +83,12 @@ impl Answer {
     ///
     /// When the stream breaks.
     pub fn next_raw_event(&mut self) -> io::Result<Option<Event>> {
-        let mut event = Event::default();
+        let (mut event, begun) = (Event::default(), Instant::now());
         loop {
+            // Comments come for ever.
+            if begun.elapsed() > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             let mut line = String::new();
             if self.body.read_line(&mut line)? == 0 {
                 return Ok(None);

@@ -24,14 +24,15 @@ use crate::backends::transport::{Outgoing, Questions, Reply};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
 use crate::mcp::json::{Members, quoted};
+use crate::mcp::places::Caller;
 use crate::mcp::request::McpRequest;
 use crate::mcp::splice::Span;
 use crate::mcp::task::RELATED;
 
 /// Tasks of one upstream that ask.
 const MAX_INQUIRIES: usize = 256;
-/// The same of one principal.
-const MAX_OF_PRINCIPAL: usize = 16;
+/// The same of one caller.
+const MAX_OF_CALLER: usize = 16;
 /// Questions of one task at a time.
 const MAX_QUESTIONS: usize = 16;
 
@@ -49,7 +50,7 @@ pub(super) struct Inquiries {
 /// What one task asks.
 #[derive(Debug)]
 pub(super) struct Inquiry {
-    principal: Arc<str>,
+    caller: Caller,
     own: Arc<str>,
     link: Arc<Link>,
     state: watch::Sender<State>,
@@ -72,13 +73,13 @@ impl Inquiries {
         if let Some(known) = all.get(&key) {
             return Some(Arc::clone(known));
         }
-        let principal = request.principal.shared_name();
-        let of_principal = all.values().filter(|other| other.principal == principal).count();
-        if all.len() >= MAX_INQUIRIES || of_principal >= MAX_OF_PRINCIPAL {
+        let caller = Caller::new(request.principal.shared_name(), request.client_ip);
+        let of_caller = all.values().filter(|other| other.caller == caller).count();
+        if all.len() >= MAX_INQUIRIES || of_caller >= MAX_OF_CALLER {
             return None;
         }
         let (own, link) = (Arc::clone(&key.1), Arc::clone(link));
-        let inquiry = Arc::new(Inquiry { principal, own, link, state: watch::Sender::default() });
+        let inquiry = Arc::new(Inquiry { caller, own, link, state: watch::Sender::default() });
         all.insert(key.clone(), Arc::clone(&inquiry));
         let (shared, running, request) = (Arc::clone(shared), Arc::clone(&inquiry), Box::new(request.clone()));
         tokio::spawn(async move {

@@ -27,14 +27,15 @@ use crate::backends::answer::{Answer, response};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
 use crate::mcp::json::{Members, push_string};
+use crate::mcp::places::Caller;
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
 
 /// Calls that wait at one upstream.
 const MAX_PARKED: usize = 256;
-/// The same of one principal.
-const MAX_OF_PRINCIPAL: usize = 16;
+/// The same of one caller.
+const MAX_OF_CALLER: usize = 16;
 /// Questions of one call at a time.
 const MAX_QUESTIONS: usize = 16;
 /// How long more questions are waited for after one, so that they are asked
@@ -51,7 +52,7 @@ pub(super) struct Parked {
 }
 
 struct Entry {
-    principal: Arc<str>,
+    caller: Caller,
     /// Of the request that is to be made again.
     digest: [u8; 32],
     hand_over: oneshot::Sender<oneshot::Sender<Waiting>>,
@@ -88,8 +89,8 @@ fn wait(waiting: Waiting) -> Result<Bytes, Rejection> {
     let (shared, call) = (Arc::clone(&waiting.relay.shared), &waiting.relay.call);
     let id = uuid::Uuid::new_v4().as_u128();
     let (hand_over, wanted) = oneshot::channel();
-    let principal = call.request.principal.shared_name();
-    let entry = Entry { principal, digest: fingerprint(&call.request), hand_over };
+    let caller = Caller::new(call.request.principal.shared_name(), call.request.client_ip);
+    let entry = Entry { caller, digest: fingerprint(&call.request), hand_over };
     if !shared.parked.insert(id, entry) {
         for question in &waiting.questions {
             refuse(&waiting.relay, question, "too many calls wait for input");
@@ -272,8 +273,8 @@ impl Parked {
     /// Takes up a call; false where too many wait.
     fn insert(&self, id: u128, entry: Entry) -> bool {
         let mut calls = self.calls();
-        let own = calls.values().filter(|other| other.principal == entry.principal).count();
-        if calls.len() >= MAX_PARKED || own >= MAX_OF_PRINCIPAL {
+        let own = calls.values().filter(|other| other.caller == entry.caller).count();
+        if calls.len() >= MAX_PARKED || own >= MAX_OF_CALLER {
             return false;
         }
         calls.insert(id, entry);
