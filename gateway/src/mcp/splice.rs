@@ -101,8 +101,9 @@ impl<'a> Splice<'a> {
         if self.edits.is_empty() {
             return message.clone();
         }
-        // Stable: insertions at one place keep their order.
-        self.edits.sort_by_key(|(range, _)| range.start);
+        // Stable: insertions at one place keep their order, and come before what is
+        // taken out there.
+        self.edits.sort_by_key(|(range, _)| (range.start, range.end));
         let added: usize = self.edits.iter().map(|(_, with)| with.len()).sum();
         let removed: usize = self.edits.iter().map(|(range, _)| range.len()).sum();
         // No more room than needed: then it becomes `Bytes` as it is.
@@ -132,6 +133,16 @@ mod tests {
         splice.replace(Span::of(&text[6..7], text), b"1234");
         splice.insert(1, b"\"x\":0,");
         assert_eq!(splice.apply(&message), r#"{"x":0,"id":1234,"name":"b"}"#);
+    }
+
+    #[test]
+    fn what_is_inserted_comes_before_what_is_taken_out_there() {
+        let mut splice = Splice::default();
+        splice.remove(1..8);
+        splice.insert(1, b"\"a\":1,");
+        splice.insert(1, b"\"b\":2,");
+        let message = Bytes::from_static(br#"{"id":7,"c":3}"#);
+        assert_eq!(splice.apply(&message), r#"{"a":1,"b":2,"c":3}"#);
     }
 
     #[test]

@@ -50,8 +50,10 @@ pub struct Task {
 /// its principal's sessions at the server it is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Core {
-    /// What the server was told that the client can be asked.
+    /// What the client can be asked.
     pub abilities: Capabilities,
+    /// What tells the session from all others; `None` where the server has none.
+    pub session: Option<u128>,
     /// The replica that has the session.
     pub home: Option<Arc<str>>,
 }
@@ -180,11 +182,18 @@ mod tests {
     #[test]
     fn a_task_of_the_core_says_which_replica_can_reach_it() {
         let keys = KeyRing::new().unwrap();
-        let core = Core { abilities: Capabilities::read(r#"{"elicitation":{}}"#), home: Some("a:1".into()) };
+        let abilities = Capabilities::read(r#"{"elicitation":{}}"#);
+        let core = Core { abilities, session: Some(u128::MAX), home: Some("a:1".into()) };
         let task = Task { upstream: "crm".into(), tool: "crm__find".into(), own: "7".into(), core: Some(core) };
         let id = task.seal(&keys, None, "apiKey:ci").unwrap();
         assert_eq!(Task::open(&keys, None, "apiKey:ci", &id), Some(task.clone()));
         assert_eq!(task.elsewhere(&keys), None, "there is no other replica");
+        let [home, other] = ["a:1", "b:1"].map(|own| {
+            let keys = KeyRing::new().unwrap();
+            keys.settle(own.into());
+            keys
+        });
+        assert_eq!((task.elsewhere(&home), task.elsewhere(&other).map(|home| &**home)), (None, Some("a:1")));
     }
 
     #[test]

@@ -27,12 +27,16 @@ use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::subscription_filter::SubscriptionFilter;
 use crate::mcp::task::{self, Task, TaskVerb};
+use crate::rejection::Rejection;
 
-/// A task is given up when it could not be asked about so often in a row.
-const MAX_FAILURES: u32 = 3;
+/// One that could not be asked about is asked about again after this at most.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is said of the tasks that a client listens to.
 pub(super) type Updates = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
+/// The server knows the task no more.
+struct Gone;
 
 /// One task that a client listens to.
 struct Watched {
@@ -45,7 +49,6 @@ struct Watched {
     /// What was told last.
     told: Option<String>,
     pause: Duration,
-    failures: u32,
     has_ended: bool,
 }
 
@@ -95,21 +98,25 @@ impl Watched {
             ..request.clone()
         };
         let (id, request) = (id.to_owned(), Box::new(request));
-        Some(Self { backend, task, id, request, told: None, pause: Duration::ZERO, failures: 0, has_ended: false })
+        Some(Self { backend, task, id, request, told: None, pause: Duration::ZERO, has_ended: false })
     }
 
     /// What is new of the task, as the members of its object; `None` once there
     /// is nothing more to come.
     async fn next(&mut self) -> Option<String> {
-        while !self.has_ended && self.failures < MAX_FAILURES {
+        while !self.has_ended {
             sleep(self.pause).await;
-            let Some(task) = self.get().await else {
-                (self.failures, self.pause) = (self.failures + 1, task::pause("{}"));
-                continue;
+            let task = match self.get().await {
+                Ok(Some(task)) => task,
+                Ok(None) => {
+                    self.pause = (self.pause * 2).clamp(task::pause("{}"), MAX_PAUSE);
+                    continue;
+                }
+                Err(Gone) => return None,
             };
-            (self.failures, self.pause) = (0, task::pause(&task));
+            self.pause = task::pause(&task);
             let status = Members::get(&task, "status").and_then(string);
-            self.has_ended = matches!(status.as_deref(), Some("completed" | "failed" | "cancelled"));
+            self.has_ended = !matches!(status.as_deref(), Some("working" | "input_required"));
             if self.told.as_ref() != Some(&task) {
                 let members = task.trim().strip_prefix('{')?.strip_suffix('}')?.to_owned();
                 self.told = Some(task);
@@ -119,23 +126,54 @@ impl Watched {
         None
     }
 
-    /// How the task stands.
-    async fn get(&self) -> Option<String> {
+    /// How the task stands; `None` where that cannot be told now.
+    async fn get(&self) -> Result<Option<String>, Gone> {
         let mut request = self.request.clone();
         request.deadline = Instant::now() + request.timeout;
-        let answer = Arc::clone(&self.backend).call(request, Callee::Task(Arc::clone(&self.task))).await;
-        let message = match answer.ok()? {
-            Answer::Message { message, .. } => message,
-            Answer::Stream(messages) => messages.filter_map(|message| ready(message.ok())).fold(None, last).await?,
-            Answer::Opened { .. } | Answer::Standing(_) | Answer::Accepted => return None,
+        // What is written down of the stream is not what is asked under way.
+        request.record = Arc::new(request.record.of_one());
+        let message = match Arc::clone(&self.backend).call(request, Callee::Task(Arc::clone(&self.task))).await {
+            Ok(Answer::Message { message, .. }) => Some(message),
+            Ok(Answer::Stream(messages)) => messages.filter_map(|message| ready(message.ok())).fold(None, last).await,
+            Ok(Answer::Opened { .. } | Answer::Standing(_) | Answer::Accepted) => None,
+            Err(Rejection::UnknownTask) => return Err(Gone),
+            Err(_) => None,
         };
-        let message = UpstreamMessage::scan(message).ok()?;
-        let UpstreamKind::Result { result, .. } = message.kind else { return None };
-        // Those are of the answer, not of the task.
-        Members::without(message.text(result), |key| matches!(key, "resultType" | "_meta")).ok()
+        let message = message.and_then(|message| UpstreamMessage::scan(message).ok());
+        let Some(message) = message else { return Ok(None) };
+        match message.kind {
+            UpstreamKind::Result { result, .. } => Ok(standing(message.text(result))),
+            UpstreamKind::Error { code: -32602, .. } => Err(Gone),
+            _ => Ok(None),
+        }
     }
+}
+
+/// What a server says of a task, without what is of the answer alone; `None` of
+/// what is no task.
+fn standing(result: &str) -> Option<String> {
+    Members::get(result, "taskId").and_then(string)?;
+    let status = Members::get(result, "status").and_then(string)?;
+    let is_known = matches!(&*status, "working" | "input_required" | "completed" | "failed" | "cancelled");
+    let left = Members::without(result, |key| matches!(key, "resultType" | "_meta")).ok();
+    left.filter(|_| is_known)
 }
 
 async fn last(_: Option<Bytes>, message: Bytes) -> Option<Bytes> {
     Some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_task_is_not_told() {
+        let task = r#"{"resultType":"complete","taskId":"t","status":"working","_meta":{}}"#;
+        assert_eq!(standing(task).unwrap(), r#"{"taskId":"t","status":"working"}"#);
+        for other in ["{}", r#"{"taskId":"t"}"#, r#"{"status":"working"}"#, r#"{"taskId":"t","status":"banana"}"#, "[]"]
+        {
+            assert_eq!(standing(other), None, "{other}");
+        }
+    }
 }

@@ -41,11 +41,12 @@ fn a_stateless_client_has_tasks_of_a_server_with_a_handshake() {
     assert_eq!(get(&client, &about)["status"], "working");
     // Nobody else's, and no other.
     let strangers = [client.clone().key(OTHER_KEY), client.clone().at("/servers/all/mcp")];
+    let with = |id: &Value| json!({"taskId": id, "inputResponses": {}});
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         for stranger in &strangers {
-            assert_eq!(code(&ask(stranger, true, method, &about)), -32602, "{method}");
+            assert_eq!(code(&ask(stranger, true, method, &with(&about["taskId"]))), -32602, "{method}");
         }
-        assert_eq!(code(&ask(&client, true, method, &json!({"taskId": "7"}))), -32602, "{method}");
+        assert_eq!(code(&ask(&client, true, method, &with(&json!("7")))), -32602, "{method}");
         assert_eq!(code(&ask(&client, false, method, &about)), -32021, "{method}");
     }
     let done = ended(&client, &about);
@@ -54,10 +55,8 @@ fn a_stateless_client_has_tasks_of_a_server_with_a_handshake() {
     assert!(!done["result"].to_string().contains("related-task"), "{done}");
     // That it has ended is no error.
     assert_eq!(ask(&client, true, "tasks/cancel", &about).json()["result"], json!({"resultType": "complete"}));
-    assert_eq!(
-        ask(&client, true, "tasks/update", &json!({"taskId": about["taskId"], "inputResponses": {}})).status,
-        200
-    );
+    let nothing = ask(&client, true, "tasks/update", &with(&about["taskId"])).json();
+    assert_eq!(nothing["result"], json!({"resultType": "complete"}));
     assert_eq!(code(&ask(&client, true, "tasks/update", &about)), -32602);
 
     let running = begin(&client, &json!({"topic": "voles"}));
@@ -67,7 +66,17 @@ fn a_stateless_client_has_tasks_of_a_server_with_a_handshake() {
 
 #[test]
 fn a_task_asks_a_stateless_client() {
-    let gateway = gateway("all", &upstream::everything());
+    assert_asks(&gateway("all", &upstream::everything()));
+}
+
+#[test]
+fn a_task_of_a_child_process_asks_a_stateless_client() {
+    let gateway = Gateway::over(&[("all", &upstream::everything_stdio())]);
+    wait_until("the upstream's tools", || !gateway.client().tools().is_empty());
+    assert_asks(&gateway);
+}
+
+fn assert_asks(gateway: &Gateway) {
     let client = gateway.client();
     let about = begin(&client, &json!({"topic": "python", "ambiguous": true}));
     wait_until("a question", || get(&client, &about)["status"] == "input_required");

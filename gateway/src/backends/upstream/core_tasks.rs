@@ -15,28 +15,31 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::calling::Call;
-use super::handshake::ask;
+use super::handshake::{Asked, ask};
 use super::inquiries::Inquiries;
-use super::introduction::Introduction;
 use super::link::Link;
 use super::links::SessionKey;
 use super::sent::Waiting;
+use super::tasks::untagged;
 use super::translate;
 use crate::backends::answer::{Answer, response};
 use crate::backends::tool::TaskSupport;
 use crate::backends::transport::TransportError;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::capabilities::declares;
+use crate::mcp::capabilities::{Capabilities, declares};
 use crate::mcp::json::{Members, quoted};
 use crate::mcp::operation::Operation;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Edits;
-use crate::mcp::task::{Core, EXTENSION, RELATED, Task, TaskVerb};
+use crate::mcp::task::{Core, EXTENSION, Task, TaskVerb};
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::{Rejection, UpstreamFailureKind};
 
+/// By this code a server says that it knows no such task (MCP 2025-11-25,
+/// "Tasks").
+const INVALID_PARAMS: i64 = -32602;
 /// How long the questions of a task that asks are waited for.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a client hears whose request was taken in.
@@ -47,6 +50,8 @@ struct About<'a> {
     shared: &'a Arc<Shared>,
     request: &'a McpRequest,
     task: &'a Task,
+    /// What its client can be asked.
+    abilities: Capabilities,
     key: SessionKey,
     link: Arc<Link>,
     deadline: Instant,
@@ -71,18 +76,23 @@ pub(super) fn becomes_task(call: &Call, link: &Link) -> Result<bool, Rejection> 
         return if is_required { Err(Rejection::missing_extension(EXTENSION)) } else { Ok(false) };
     }
     // A session that is for one call alone ends with it, and so would the task.
-    if call.key == SessionKey::Fresh && link.is_own() {
-        let refused = || call.cannot("the server makes a task of this: that needs a caller with a credential");
-        return if is_required { Err(refused()) } else { Ok(false) };
-    }
-    Ok(true)
+    let ends_with_call = call.key == SessionKey::Fresh && link.is_own();
+    // Who shares the pipe of others for want of one has it for now.
+    let is_makeshift = link.transport.is_pipe() && !link.is_alone() && !call.abilities.is_empty();
+    let hindrance = match (ends_with_call, is_makeshift) {
+        (true, _) => "the server makes a task of this: that needs a caller with a credential",
+        (_, true) => "the server makes a task of this, and there is no connection to it for this caller",
+        (false, false) => return Ok(true),
+    };
+    if is_required { Err(call.cannot(hindrance)) } else { Ok(false) }
 }
 
 // === impl Shared ===
 
 impl Shared {
     /// What a stateless client hears of the task that a server with a handshake
-    /// made of its call; `None` where it made none.
+    /// made of its call; `None` where it made none. One that it was not to make
+    /// nobody could ask for.
     pub(super) fn made_task(
         &self,
         call: &Call,
@@ -96,9 +106,14 @@ impl Shared {
             return None;
         }
         let result = message.text(*result);
-        let made = Members::get(result, "task").filter(|_| Members::get(result, "content").is_none())?;
+        let made = Members::get(result, "task")?;
         let own = Members::get(made, "taskId").and_then(string)?;
-        let core = Core { abilities: call.abilities, home: self.keys.home().cloned() };
+        if !becomes_task(call, link).unwrap_or(false) {
+            let is_whole = Members::get(result, "content").is_some();
+            return (!is_whole).then(|| Err(call.cannot("the server made a task of a call that may not become one")));
+        }
+        let (abilities, home) = (request.abilities, self.keys.home().cloned());
+        let core = Core { abilities, session: link.mark, home };
         let (upstream, tool) = (Arc::clone(&self.settings.name), Arc::clone(&tool.full_name));
         let task = Task { upstream, tool, own: own.into(), core: Some(core) };
         let id = task.seal(&self.keys, request.server.as_deref(), request.principal.name());
@@ -120,8 +135,12 @@ impl Shared {
         let Operation::Task { verb, .. } = request.operation else { return Err(Rejection::Internal) };
         self.circuit.check().map_err(|_| self.refused_by_circuit(&request))?;
         let waiting = Waiting::begin(&request);
-        let done = waiting.for_it(None, self.done(&request, task, core, verb)).await;
-        let result = done.map_err(|rejection| self.rejected(&request, rejection))??;
+        let done = waiting.for_it(None, self.done(&request, task, core, verb)).await.flatten();
+        let result = done.map_err(|rejection| match rejection {
+            // That was noted where it was seen.
+            Rejection::Upstream(_) => rejection,
+            other => self.rejected(&request, other),
+        })?;
         request.record.set_status(CallStatus::Success);
         self.metrics.upstream_request(&self.settings.name, "ok");
         Ok(Answer::result(request.id_text(), &result))
@@ -135,16 +154,22 @@ impl Shared {
         core: &Core,
         verb: TaskVerb,
     ) -> Result<String, Rejection> {
-        let deadline = request.deadline.min(Instant::now() + self.settings.timeout);
-        let key = SessionKey::of(request, core.abilities);
-        let introduction = Introduction::of(request, core.abilities);
-        let link = self.links.of(&key, &introduction, deadline).await;
-        let link = link.map_err(|unagreed| self.failed(request, &unagreed.error))?;
-        if link.era == Era::Modern {
-            // Another server by now, which knows nothing of it.
-            return Err(Rejection::UnknownTask);
+        if task.elsewhere(&self.keys).is_some() {
+            // The replica that has it cannot be reached.
+            return Err(Rejection::ReplicaLost);
         }
-        let about = About { shared: self, request, task, key, link, deadline };
+        let deadline = request.deadline.min(Instant::now() + self.settings.timeout);
+        let key = SessionKey::of(request, self.answering(core.abilities));
+        let link = match core.session {
+            // In another session the same id may be another task's.
+            Some(mark) => self.links.marked(&key, mark),
+            None => {
+                let own = self.links.own(deadline).await.map_err(|error| self.failed(request, &error))?;
+                Some(own).filter(|own| own.era == Era::Legacy && own.mark.is_none())
+            }
+        };
+        let link = link.ok_or(Rejection::UnknownTask)?;
+        let about = About { shared: self, request, task, abilities: core.abilities, key, link, deadline };
         match verb {
             TaskVerb::Get => about.get().await,
             TaskVerb::Update => about.update().await,
@@ -164,13 +189,16 @@ impl About<'_> {
         let said = Members::get(task, "status").and_then(string).unwrap_or_default();
         let (status, more) = match &*said {
             // A tool that failed has a result, too.
-            "completed" | "failed" => self.outcome().await?,
+            "completed" => self.outcome(false).await?,
+            "failed" => self.outcome(true).await?,
             "input_required" => match self.questions().await? {
                 Some(requests) => ("input_required", format!(r#","inputRequests":{requests}"#)),
                 // It asks nothing that its client could answer.
                 None => ("working", String::new()),
             },
-            other => (other, String::new()),
+            "working" => ("working", String::new()),
+            "cancelled" => ("cancelled", String::new()),
+            _ => return Err(self.garbage()),
         };
         let known = self.request.params.task_id().map_or("\"\"", |id| self.request.text(id.span));
         let task = as_extension(task, known, Some(status));
@@ -179,15 +207,18 @@ impl About<'_> {
 
     /// What came of a task that has ended: how it stands for that, and the member
     /// that says it.
-    async fn outcome(&self) -> Result<(&'static str, String), Rejection> {
+    async fn outcome(&self, has_failed: bool) -> Result<(&'static str, String), Rejection> {
         let came = self.ask("tasks/result").await?;
+        if result_of(&came).is_none() && !has_failed {
+            return Err(self.refused(&came));
+        }
         // As the client would hear it, had it waited for it.
         let mut request = self.request.clone();
         request.operation = Operation::Task { verb: TaskVerb::Result, task: Arc::new(self.task.clone()) };
-        let related = result_of(&came).map(|result| without_related(&came, result)).unwrap_or_default();
-        let told = translate::answer(&request, Era::Legacy, &self.shared.label, &related, &came)?;
-        let garbage = |_| Rejection::Upstream(self.shared.failure_of(UpstreamFailureKind::Garbage));
-        let told = UpstreamMessage::scan(told).map_err(garbage)?;
+        let untagged = result_of(&came).and_then(untagged).map(|(meta, left)| (came.place(meta), left));
+        let edits = Edits::from_iter(untagged);
+        let told = translate::answer(&request, Era::Legacy, &self.shared.label, &edits, &came)?;
+        let told = UpstreamMessage::scan(told).map_err(|_| self.garbage())?;
         Ok(match told.kind {
             UpstreamKind::Error { error, .. } => ("failed", format!(r#","error":{}"#, told.text(error))),
             _ => ("completed", format!(r#","result":{}"#, result_of(&told).unwrap_or("{}"))),
@@ -196,9 +227,10 @@ impl About<'_> {
 
     /// What the task asks of its client, as `inputRequests`.
     async fn questions(&self) -> Result<Option<String>, Rejection> {
-        let inquiry = Inquiries::of(self.shared, self.name(), &self.link, self.request);
+        let inquiry = Inquiries::of(self.shared, self.name(), &self.link, self.request, self.abilities);
         let inquiry = inquiry.ok_or(Rejection::Overloaded)?;
-        Ok(inquiry.questions(self.deadline.min(Instant::now() + QUESTION_TIMEOUT)).await)
+        let deadline = self.deadline.min(Instant::now() + QUESTION_TIMEOUT);
+        Ok(inquiry.questions(self.request.abilities, deadline).await)
     }
 
     async fn update(&self) -> Result<String, Rejection> {
@@ -217,8 +249,13 @@ impl About<'_> {
     /// The server refuses to cancel what has ended; to this client that is no
     /// error.
     async fn cancel(&self) -> Result<String, Rejection> {
-        if result_of(&self.ask("tasks/cancel").await?).is_none() {
-            self.standing().await?;
+        let cancelled = self.ask("tasks/cancel").await?;
+        match self.refused(&cancelled) {
+            _ if result_of(&cancelled).is_some() => {}
+            Rejection::UnknownTask => {
+                self.standing().await?;
+            }
+            other => return Err(other),
         }
         Ok(ACKNOWLEDGED.to_owned())
     }
@@ -226,13 +263,44 @@ impl About<'_> {
     /// How the task stands, as the server says it.
     async fn standing(&self) -> Result<UpstreamMessage, Rejection> {
         let message = self.ask("tasks/get").await?;
-        if result_of(&message).is_some() { Ok(message) } else { Err(Rejection::UnknownTask) }
+        if result_of(&message).is_some() { Ok(message) } else { Err(self.refused(&message)) }
+    }
+
+    /// What an error of the server means: by this one it says that it does not
+    /// know the task, and by any other nothing of the task.
+    fn refused(&self, message: &UpstreamMessage) -> Rejection {
+        match message.kind {
+            UpstreamKind::Error { code: INVALID_PARAMS, .. } => Rejection::UnknownTask,
+            _ => self.failed(UpstreamFailureKind::Failed),
+        }
+    }
+
+    fn garbage(&self) -> Rejection {
+        self.failed(UpstreamFailureKind::Garbage)
+    }
+
+    fn failed(&self, kind: UpstreamFailureKind) -> Rejection {
+        self.request.record.set_status(CallStatus::UpstreamError);
+        self.shared.metrics.upstream_request(&self.shared.settings.name, kind.as_str());
+        Rejection::Upstream(self.shared.failure_of(kind))
     }
 
     async fn ask(&self, method: &'static str) -> Result<UpstreamMessage, Rejection> {
         let (id, params) = (self.shared.links.next_id(), json!({"taskId": self.task.own}));
         match ask(&self.link, id, method, params, self.deadline).await {
-            Ok(asked) => Ok(asked.message),
+            Ok(Asked { message, status, .. }) => match message.kind {
+                UpstreamKind::Error { code, .. } if self.link.disowned_by(status, code) => {
+                    self.shared.links.forget(&self.key, &self.link);
+                    Err(Rejection::UnknownTask)
+                }
+                UpstreamKind::Error { .. } if status.is_some_and(|status| status != 400 && status != 404) => {
+                    Err(self.failed(UpstreamFailureKind::Failed))
+                }
+                _ => {
+                    self.shared.answered(&self.link);
+                    Ok(message)
+                }
+            },
             Err(TransportError::SessionLost | TransportError::Reconnected) => {
                 // The task went with the session.
                 self.shared.links.forget(&self.key, &self.link);
@@ -252,13 +320,6 @@ fn result_of(message: &UpstreamMessage) -> Option<&str> {
         UpstreamKind::Result { result, .. } => Some(message.text(result)),
         _ => None,
     }
-}
-
-/// What to change in a result so that it names no task.
-fn without_related(message: &UpstreamMessage, result: &str) -> Edits {
-    let meta = Members::get(result, "_meta").filter(|meta| meta.contains(RELATED));
-    let left = meta.and_then(|meta| Some((meta, Members::without(meta, |key| key == RELATED).ok()?)));
-    left.map(|(meta, left)| (message.place(meta), left)).into_iter().collect()
 }
 
 /// The members of a task of the core as the extension writes them, with the id

@@ -55,6 +55,7 @@ pub(super) fn modern_link(transport: &Arc<dyn Transport>, connection: u64) -> Li
         place: None,
         offer: Arc::new(Offer::none(Era::Modern)),
         level: Arc::default(),
+        mark: None,
     }
 }
 
@@ -177,6 +178,7 @@ pub(super) async fn initialize(
         place: None,
         offer: Arc::new(Offer::none(Era::Legacy)),
         level: Arc::default(),
+        mark: None,
     };
     let asked = ask(&opening, id, "initialize", introduction.params(), deadline).await?;
     let UpstreamKind::Result { result, .. } = asked.message.kind else {
@@ -189,7 +191,9 @@ pub(super) async fn initialize(
     let version = version.and_then(|version| HeaderValue::from_str(version).ok());
     let version = version.ok_or_else(|| TransportError::Garbage("no protocolVersion was agreed on".to_owned()))?;
     let offer = Arc::new(Offer::read(Era::Legacy, result));
-    let link = Link { version, session: asked.session, offer, ..opening };
+    let is_kept = asked.session.is_some() || transport.is_pipe();
+    let mark = is_kept.then(|| uuid::Uuid::new_v4().as_u128());
+    let link = Link { version, session: asked.session, offer, mark, ..opening };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     link.notify(initialized).await?;
     Ok(link)

@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::tasks::untagged;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::json::{Members, quoted};
-use crate::mcp::task::RELATED;
+use crate::mcp::splice::Span;
 
 /// `inputRequests` of these numbers.
 pub(super) fn requests(asked: impl IntoIterator<Item = (u64, String)>) -> String {
@@ -25,22 +26,17 @@ pub(super) fn asked(question: &UpstreamMessage) -> String {
     let UpstreamKind::Request { method, params, .. } = &question.kind else { return "{}".to_owned() };
     let name = quoted(method);
     let Some(params) = params.map(|params| question.text(params)) else { return format!(r#"{{"method":{name}}}"#) };
-    let params = Members::without(params, |key| key == "elicitationId").unwrap_or_else(|_| "{}".to_owned());
-    format!(r#"{{"method":{name},"params":{}}}"#, without_related(&params))
+    let mut params = Members::without(params, |key| key == "elicitationId").unwrap_or_else(|_| "{}".to_owned());
+    if let Some((meta, left)) = untagged(&params) {
+        let place = Span::of(meta, &params);
+        params.replace_range(place.range(), &left);
+    }
+    format!(r#"{{"method":{name},"params":{params}}}"#)
 }
 
 /// The answer to a question among `inputResponses`.
 pub(super) fn answer_to(answers: &str, number: u64) -> Option<&str> {
     Members::get(answers, &key(number)).filter(|answer| answer.starts_with('{'))
-}
-
-/// An object without the name of the task that it belongs to.
-fn without_related(object: &str) -> String {
-    let Some(meta) = Members::get(object, "_meta").filter(|meta| meta.contains(RELATED)) else {
-        return object.to_owned();
-    };
-    let left = Members::without(meta, |key| key == RELATED).unwrap_or_else(|_| "{}".to_owned());
-    object.replacen(meta, &left, 1)
 }
 
 /// What a client knows a question by.
@@ -60,7 +56,7 @@ mod tests {
         };
         let told = |params: &str| format!(r#"{{"method":"elicitation/create","params":{params}}}"#);
         assert_eq!(question(r#"{"elicitationId":"e","mode":"url"}"#), told(r#"{"mode":"url"}"#));
-        let tagged = r#"{"message":"m","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"own"},"x":1}}"#;
+        let tagged = r#"{"message":"m","_meta":{"io.modelcontextprotocol\/related-task":{"taskId":"own"},"x":1}}"#;
         assert_eq!(question(tagged), told(r#"{"message":"m","_meta":{"x":1}}"#));
     }
 

@@ -8,26 +8,29 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::asking::{PATIENCE, refusal};
+use super::asking::{Asking, PATIENCE, refusal};
 use super::input_requests::{answer_to, asked, requests};
 use super::link::Link;
 use super::links::SessionKey;
-use super::{Shared, asked};
+use super::tasks::related;
+use super::{Shared, asked, sent};
 use crate::backends::answer::response;
 use crate::backends::transport::{Outgoing, Questions, Reply};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::capabilities::Question;
+use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::{Members, quoted};
 use crate::mcp::places::Caller;
 use crate::mcp::request::McpRequest;
+use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
-use crate::mcp::task::RELATED;
+use crate::mcp::task::{self, RELATED};
 
 /// Tasks of one upstream that ask.
 const MAX_INQUIRIES: usize = 256;
@@ -35,6 +38,10 @@ const MAX_INQUIRIES: usize = 256;
 const MAX_OF_CALLER: usize = 16;
 /// Questions of one task at a time.
 const MAX_QUESTIONS: usize = 16;
+/// Times that a request for a result is made which breaks off.
+const MAX_ATTEMPTS: u32 = 3;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A task: whose session at the upstream it is in, and its id there.
 type Key = (SessionKey, Arc<str>);
@@ -53,14 +60,34 @@ pub(super) struct Inquiry {
     caller: Caller,
     own: Arc<str>,
     link: Arc<Link>,
+    /// What its client can be asked.
+    abilities: Capabilities,
     state: watch::Sender<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was not answered yet, by number.
-    open: Vec<(u64, UpstreamMessage)>,
+    open: Vec<Open>,
+    has_asked: bool,
     has_ended: bool,
+}
+
+/// A question that was not answered yet.
+#[derive(Clone, Debug)]
+struct Open {
+    number: u64,
+    kind: Question,
+    message: UpstreamMessage,
+    expires: Instant,
+}
+
+/// What became of a request for a result.
+enum Waited {
+    /// It was answered.
+    Answered,
+    /// It was waited for long enough.
+    Enough,
+    Broken,
 }
 
 // === impl Inquiries ===
@@ -68,7 +95,13 @@ struct State {
 impl Inquiries {
     /// What a task asks, which is heard from now on if it was not; `None` where
     /// too many are.
-    pub(super) fn of(shared: &Arc<Shared>, key: Key, link: &Arc<Link>, request: &McpRequest) -> Option<Arc<Inquiry>> {
+    pub(super) fn of(
+        shared: &Arc<Shared>,
+        key: Key,
+        link: &Arc<Link>,
+        request: &McpRequest,
+        abilities: Capabilities,
+    ) -> Option<Arc<Inquiry>> {
         let mut all = shared.inquiries.all();
         if let Some(known) = all.get(&key) {
             return Some(Arc::clone(known));
@@ -79,7 +112,7 @@ impl Inquiries {
             return None;
         }
         let (own, link) = (Arc::clone(&key.1), Arc::clone(link));
-        let inquiry = Arc::new(Inquiry { caller, own, link, state: watch::Sender::default() });
+        let inquiry = Arc::new(Inquiry { caller, own, link, abilities, state: watch::Sender::default() });
         all.insert(key.clone(), Arc::clone(&inquiry));
         let (shared, running, request) = (Arc::clone(shared), Arc::clone(&inquiry), Box::new(request.clone()));
         tokio::spawn(async move {
@@ -100,39 +133,69 @@ impl Inquiries {
     }
 }
 
+#[cfg(test)]
+impl Inquiries {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+}
+
 // === impl Inquiry ===
 
 impl Inquiry {
-    /// `inputRequests`: what the task asks at present, once that is something;
-    /// `None` where it is nothing by the deadline.
-    pub(super) async fn questions(&self, deadline: Instant) -> Option<String> {
+    /// `inputRequests`: what the task asks at present of a client of these
+    /// abilities, once that is something; `None` where it is nothing by the
+    /// deadline.
+    pub(super) async fn questions(&self, abilities: Capabilities, deadline: Instant) -> Option<String> {
+        let can = |open: &&Open| abilities.can(open.kind);
         let mut state = self.state.subscribe();
-        let heard = timeout_at(deadline, state.wait_for(|state| state.has_ended || !state.open.is_empty())).await;
-        let state = heard.ok()?.ok()?;
-        let asked = state.open.iter().map(|(number, question)| (*number, asked(question)));
-        (!state.open.is_empty()).then(|| requests(asked))
+        let heard =
+            timeout_at(deadline, state.wait_for(|state| state.has_ended || state.open.iter().any(|open| can(&open))));
+        let state = heard.await.ok()?.ok()?;
+        let asked: Vec<_> = state.open.iter().filter(can).map(|open| (open.number, asked(&open.message))).collect();
+        (!asked.is_empty()).then(|| requests(asked))
     }
 
-    /// Has the server hear the answers among `inputResponses`.
-    pub(super) async fn answer(&self, responses: &str) {
+    /// Has the server hear the answers among `inputResponses`, also where the
+    /// client goes away meanwhile. What does not arrive can be answered again.
+    pub(super) async fn answer(self: Arc<Self>, responses: &str) {
         let mut answered = Vec::new();
         self.state.send_modify(|state| {
-            state.open.retain(|(number, question)| {
-                let answer = answer_to(responses, *number);
-                if let (Some(answer), UpstreamKind::Request { id, .. }) = (answer, &question.kind) {
-                    answered.push(response(question.text(*id), &with_related(answer, &self.own)));
-                }
+            state.open.retain(|open| {
+                let answer = answer_to(responses, open.number).and_then(|answer| Some((answer, open.id()?)));
+                answered
+                    .extend(answer.map(|(answer, id)| (open.clone(), response(id, &with_related(answer, &self.own)))));
                 answer.is_none()
             });
         });
-        for answer in answered {
-            self.link.reply(answer).await;
+        let telling = tokio::spawn(async move {
+            for (open, answer) in answered {
+                if !self.link.reply(answer).await {
+                    self.state.send_modify(|state| state.open.extend(Some(open).filter(|_| !state.has_ended)));
+                }
+            }
+        });
+        // It is told, whether or not that is waited for.
+        let _ = telling.await;
+    }
+
+    /// Hears the server until the task has ended, or for as long as results are
+    /// waited for.
+    async fn hear(&self, shared: &Arc<Shared>, request: &McpRequest) {
+        let end = Instant::now() + task::PATIENCE;
+        for _ in 0..MAX_ATTEMPTS {
+            let id = shared.links.next_id();
+            match self.wait(shared, request, id, end).await {
+                Waited::Answered => return,
+                Waited::Enough => return sent::cancel(&self.link, id).await,
+                Waited::Broken if shared.retired.load(Ordering::Relaxed) => return,
+                // What is open may still be answered.
+                Waited::Broken => sleep(PAUSE).await,
+            }
         }
     }
 
-    /// Hears the server until the task has ended, or asks nothing for long.
-    async fn hear(&self, shared: &Arc<Shared>, request: &McpRequest) {
-        let id = shared.links.next_id();
+    async fn wait(&self, shared: &Arc<Shared>, request: &McpRequest, id: u64, end: Instant) -> Waited {
         let params = json!({"taskId": self.own});
         let body = json!({"jsonrpc": "2.0", "id": id, "method": "tasks/result", "params": params});
         let outgoing = Outgoing {
@@ -140,50 +203,121 @@ impl Inquiry {
             id,
             connection: self.link.connection,
             headers: self.link.headers(),
-            deadline: Instant::now() + PATIENCE,
-            questions: Questions::Own,
+            deadline: end,
+            // On a pipe that many share a question would be anybody's.
+            questions: if self.link.is_alone() { Questions::Own } else { Questions::None },
         };
-        let Ok(Reply::Stream { mut messages, .. }) = self.link.transport.request(outgoing).await else { return };
-        while let Ok(Some(Ok(message))) = timeout(PATIENCE, messages.next()).await {
-            let Ok(message) = UpstreamMessage::scan(message) else { return };
-            match &message.kind {
-                UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => return,
-                UpstreamKind::Notification { method, .. } => {
-                    shared.catalogs.hear(method);
+        let mut messages = match self.link.transport.request(outgoing).await {
+            Ok(Reply::Stream { messages, .. }) => messages,
+            Ok(Reply::Message { .. } | Reply::Refusal { .. }) => return Waited::Answered,
+            Err(_) => return Waited::Broken,
+        };
+        let (mut asking, mut state) = (Asking::default(), self.state.subscribe());
+        loop {
+            let (expires, is_done) = self.next_end(end);
+            // Beside a request that may be asked something, others on its pipe are not.
+            if self.link.is_alone() && is_done && asking.is_empty() {
+                return Waited::Enough;
+            }
+            tokio::select! {
+                message = messages.next() => {
+                    let Some(Ok(message)) = message else { return Waited::Broken };
+                    let Ok(message) = UpstreamMessage::scan(message) else { return Waited::Broken };
+                    match &message.kind {
+                        UpstreamKind::Result { .. } | UpstreamKind::Error { .. } => return Waited::Answered,
+                        UpstreamKind::Notification { method, .. } => {
+                            shared.catalogs.hear(method);
+                        }
+                        UpstreamKind::Request { .. } => self.take(shared, request, &mut asking, message).await,
+                    }
                 }
-                UpstreamKind::Request { .. } => self.take(shared, request, message).await,
+                answer = asking.answer() => {
+                    self.link.reply(answer).await;
+                }
+                Ok(()) = state.changed() => {}
+                () = sleep_until(expires) => {
+                    if Instant::now() >= end {
+                        return Waited::Enough;
+                    }
+                    self.expire().await;
+                }
             }
         }
     }
 
+    /// When the next question expires, or all is over; and whether all that was
+    /// asked was answered.
+    fn next_end(&self, end: Instant) -> (Instant, bool) {
+        let state = self.state.borrow();
+        let expires = state.open.iter().map(|open| open.expires).min().unwrap_or(end);
+        (expires.min(end), state.has_asked && state.open.is_empty())
+    }
+
     /// Takes in a question.
-    async fn take(&self, shared: &Arc<Shared>, request: &McpRequest, question: UpstreamMessage) {
-        let UpstreamKind::Request { id, method, params } = &question.kind else { return };
-        let (id, params) = (question.text(*id), params.map(|params| question.text(params)));
+    async fn take(&self, shared: &Arc<Shared>, request: &McpRequest, asking: &mut Asking, message: UpstreamMessage) {
+        let UpstreamKind::Request { id, method, params } = &message.kind else { return };
+        let (id, params) = (message.text(*id), params.map(|params| message.text(params)));
         let kind = Question::of(method, params);
-        if let Some(model) = kind.and_then(|kind| shared.answerer(kind, request.abilities)) {
-            let (shared, link, model) = (Arc::clone(shared), Arc::clone(&self.link), Arc::clone(model));
-            let (params, id) = (params.unwrap_or_default().to_owned(), id.to_owned());
-            let sampled = shared.sampled(model, Box::new(request.clone()), params, id);
-            tokio::spawn(async move { link.reply(sampled.await).await });
-        } else if !kind.is_some_and(|kind| request.abilities.can(kind)) {
-            self.link.reply(asked::answer(id, method)).await;
-        } else if self.state.borrow().open.len() >= MAX_QUESTIONS {
+        let of = params.and_then(related).and_then(string);
+        let is_anothers = of.map_or(self.link.is_alone(), |of| *of != *self.own);
+        if is_anothers && kind.is_some() {
+            self.link.reply(refusal(id, "it cannot be told which task asks")).await;
+        } else if asking.is_full() || self.state.borrow().open.len() >= MAX_QUESTIONS {
             self.link.reply(refusal(id, "the client is asked too much at a time")).await;
-        } else {
+        } else if let Some(model) = kind.and_then(|kind| shared.answerer(kind, self.abilities)) {
+            let (shared, model, own) = (Arc::clone(shared), Arc::clone(model), Arc::clone(&self.own));
+            let (params, id, request) =
+                (params.unwrap_or_default().to_owned(), id.to_owned(), Box::new(request.clone()));
+            asking.await_other(async move {
+                match shared.sample(&model, &request, &params).await {
+                    Ok(result) => response(&id, &with_related(&result.to_string(), &own)),
+                    Err(why) => refusal(&id, &why),
+                }
+            });
+        } else if let Some(kind) = kind.filter(|kind| self.abilities.can(*kind)) {
             let number = shared.inquiries.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-            self.state.send_modify(|state| state.open.push((number, question.clone())));
+            let expires = Instant::now() + PATIENCE;
+            self.state.send_modify(|state| {
+                state.has_asked = true;
+                state.open.push(Open { number, kind, message: message.clone(), expires });
+            });
+        } else {
+            self.link.reply(asked::answer(id, method)).await;
         }
+    }
+
+    /// Refuses what was asked too long ago.
+    async fn expire(&self) {
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        self.state.send_modify(|state| expired.extend(state.open.extract_if(.., |open| open.expires <= now)));
+        self.refuse(expired).await;
     }
 
     /// Nothing more is heard: what is open is answered by nobody.
     async fn end(&self) {
         let mut open = Vec::new();
         self.state.send_modify(|state| (open, state.has_ended) = (std::mem::take(&mut state.open), true));
-        for (_, question) in &open {
-            if let UpstreamKind::Request { id, .. } = &question.kind {
-                self.link.reply(refusal(question.text(*id), "the client did not answer in time")).await;
+        self.refuse(open).await;
+    }
+
+    async fn refuse(&self, open: Vec<Open>) {
+        for open in &open {
+            if let Some(id) = open.id() {
+                self.link.reply(refusal(id, "the client did not answer in time")).await;
             }
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// The server's own id, as JSON.
+    fn id(&self) -> Option<&str> {
+        match self.message.kind {
+            UpstreamKind::Request { id, .. } => Some(self.message.text(id)),
+            _ => None,
         }
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct Link {
     pub(super) offer: Arc<Offer>,
     /// The log level that it was told last.
     pub(super) level: Arc<Threshold>,
+    /// Tells it from any other that may take its place, where the server keeps
+    /// something for it.
+    pub(super) mark: Option<u128>,
 }
 
 // === impl Link ===
@@ -68,11 +71,14 @@ impl Link {
         self.transport.notify(body, self.headers()).await
     }
 
-    /// Answers something that the server asked on this footing.
-    pub(super) async fn reply(&self, body: Bytes) {
-        if let Err(error) = self.transport.reply(self.connection, body, self.headers()).await {
+    /// Answers something that the server asked on this footing; whether that
+    /// arrived.
+    pub(super) async fn reply(&self, body: Bytes) -> bool {
+        let replied = self.transport.reply(self.connection, body, self.headers()).await;
+        if let Err(error) = &replied {
             tracing::debug!(%error, "an answer to the upstream did not arrive");
         }
+        replied.is_ok()
     }
 
     /// Whether the server has something for it that it must be told the end of.

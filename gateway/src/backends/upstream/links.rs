@@ -261,8 +261,14 @@ impl Links {
 
     /// The agreement that is kept for these, if there is one.
     pub(super) fn kept(&self, key: &SessionKey) -> Option<Arc<Link>> {
-        let kept = self.sessions.get(key).map(|kept| Arc::clone(&kept.link));
-        kept.or_else(|| self.pipes.ready(key))
+        let kept = self.sessions.get(key).inspect(|kept| kept.last_used.store(self.now(), Ordering::Relaxed));
+        kept.map(|kept| Arc::clone(&kept.link)).or_else(|| self.pipes.ready(key))
+    }
+
+    /// The agreement of this mark, if there still is one: the gateway's own, or
+    /// that which is kept for these.
+    pub(super) fn marked(&self, key: &SessionKey, mark: u128) -> Option<Arc<Link>> {
+        [self.known(), self.kept(key)].into_iter().flatten().find(|link| link.mark == Some(mark))
     }
 
     /// Forgets an agreement that the server no longer honours. Another that

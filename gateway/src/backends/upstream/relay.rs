@@ -229,7 +229,7 @@ impl Relay {
                         None => Ok(None),
                     };
                 }
-                let named = self.shared.task_ids_on_the_way(&self.call, &message);
+                let named = self.shared.task_ids_on_the_way(&self.call, self.sent.link.era, &message);
                 let Some(session) = &request.session else {
                     // MCP 2026-07-28, "Multi round-trip requests".
                     let may_wait = matches!(
@@ -299,7 +299,7 @@ impl Relay {
 impl Shared {
     /// A notification of a call as the client hears it, if it does.
     fn heard(&self, call: &Call, sent: &Sent, message: &UpstreamMessage) -> Result<Option<Bytes>, Rejection> {
-        let Some(sealed) = self.task_ids_on_the_way(call, message) else { return Ok(None) };
+        let Some(sealed) = self.task_ids_on_the_way(call, sent.link.era, message) else { return Ok(None) };
         translate::answer(&call.request, sent.link.era, &self.label, &sealed, message).map(Some)
     }
 

@@ -68,10 +68,15 @@ impl Shared {
         }
     }
 
-    /// The same in a notification, or in a question on the way. `None` where it
-    /// names a task that the client does not know.
-    pub(super) fn task_ids_on_the_way(&self, call: &Call, message: &UpstreamMessage) -> Option<Edits> {
+    /// The same in a notification, or in a question on the way, of a server of
+    /// `era`. `None` where it names a task that the client does not know.
+    pub(super) fn task_ids_on_the_way(&self, call: &Call, era: Era, message: &UpstreamMessage) -> Option<Edits> {
         let request = &call.request;
+        if (request.era(), era) == (Era::Modern, Era::Legacy) {
+            // Stateless clients know no such names; the server's own are for nobody.
+            let params = Members::get(message.whole(), "params").and_then(untagged);
+            return Some(params.map(|(meta, left)| (message.place(meta), left)).into_iter().collect());
+        }
         let tool = match &call.callee {
             Callee::Task(task) => &task.tool,
             Callee::Tool(tool) if request.params.task().is_some() => &tool.full_name,
@@ -173,6 +178,14 @@ fn made_by(request: &McpRequest, message: &UpstreamMessage, result: Span, member
         }
     };
     id.map(|id| message.place(id))
+}
+
+/// The `_meta` of an object that says to which task it belongs, and the same
+/// without that.
+pub(super) fn untagged(object: &str) -> Option<(&str, String)> {
+    let meta = Members::get(object, "_meta")?;
+    Members::get(meta, RELATED)?;
+    Some((meta, Members::without(meta, |key| key == RELATED).ok()?))
 }
 
 /// The id of the task to which an object says that it belongs, as JSON.

@@ -1,5 +1,6 @@
 mod agreeing;
 mod calls;
+mod core_tasks;
 mod listing;
 mod pipes;
 mod relaying;

@@ -41,7 +41,8 @@ pub(super) fn edits(request: &McpRequest, code: i64, error: &str) -> Vec<(Span, 
         }
         _ => {}
     });
-    if code == RESOURCE_NOT_FOUND && shown.is_some() && !has_data {
+    let is_about_one = matches!(request.operation, Operation::ReadResource(_) | Operation::CompleteResource(_));
+    if code == RESOURCE_NOT_FOUND && shown.is_some() && is_about_one && !has_data {
         let start = Span::of(&error[1..1], error);
         edits.push((start, format!(r#""data":{{"uri":{asked}}},"#)));
     }

@@ -16,6 +16,7 @@ fn link(era: Era) -> Link {
         connection: 0,
         offer: Arc::new(Offer::none(era)),
         level: Arc::default(),
+        mark: None,
     }
 }
 
