@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 /// Every call makes many short-lived buffers of many sizes. This allocator keeps
 /// them apart, and gives back what is free: how soon is in `.cargo/config.toml`.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
