@@ -169,6 +169,7 @@ where
 // === impl Decoder ===
 
 impl Decoder {
+    /// What few requests need is boxed: this is moved as a whole for each.
     async fn serve<S, B>(self: Arc<Self>, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
@@ -202,8 +203,8 @@ impl Decoder {
                 return match self.pass_on(passing, &arrival, &Bytes::new()).await {
                     Passage::Answered(response) => Ok(response),
                     Passage::Refused(refused) => Err(refused.rejection),
-                    Passage::Here if is_end => self.end_session(arrival, inner).await,
-                    Passage::Here => self.open_stream(arrival, inner).await,
+                    Passage::Here if is_end => Box::pin(self.end_session(arrival, inner)).await,
+                    Passage::Here => Box::pin(self.open_stream(arrival, inner)).await,
                 };
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
@@ -239,21 +240,21 @@ impl Decoder {
                 }
                 let messages = Messages::new(Arc::clone(&self), inner);
                 let sources = &self.settings.connections.event_sources;
-                sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message).await
+                Box::pin(sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message)).await
             }
             Door::WebSocket => {
                 let max_message_bytes = self.settings.max_body_bytes;
                 let messages = Messages::new(Arc::clone(&self), inner);
                 self.websockets.open(&arrival, upgrade, messages, max_message_bytes)
             }
-            Door::RestTools => rest::tools(self.plain(arrival, Bytes::from_static(rest::LIST), inner).await?),
+            Door::RestTools => rest::tools(Box::pin(self.plain(arrival, Bytes::from_static(rest::LIST), inner)).await?),
             Door::RestInvoke => {
                 let message = rest::call(&self.json_body(&arrival, body).await?)?;
-                rest::invoked(self.plain(arrival, message, inner).await?)
+                rest::invoked(Box::pin(self.plain(arrival, message, inner)).await?)
             }
-            Door::Models => self.models(arrival, inner).await,
-            Door::Model(name) => self.model(name, arrival, inner).await,
-            Door::ChatCompletions => self.complete(arrival, body, inner).await,
+            Door::Models => Box::pin(self.models(arrival, inner)).await,
+            Door::Model(name) => Box::pin(self.model(name, arrival, inner)).await,
+            Door::ChatCompletions => Box::pin(self.complete(arrival, body, inner)).await,
             Door::Mcp | Door::Server(_) => {
                 let message = self.json_body(&arrival, body).await?;
                 match self.pass_on(passing, &arrival, &message).await {
@@ -262,7 +263,7 @@ impl Decoder {
                     Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
                 }
                 if self.takes_batch(&arrival, &message)? {
-                    return Ok(self.batch(arrival, message, inner).await);
+                    return Ok(Box::pin(self.batch(arrival, message, inner)).await);
                 }
                 Ok(self.message(arrival, message, inner).await)
             }

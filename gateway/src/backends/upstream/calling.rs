@@ -93,11 +93,12 @@ impl Shared {
         if let Callee::Task(task) = &callee
             && let Some(core) = task.core.as_ref().filter(|_| request.era() == Era::Modern)
         {
-            return self.about_core_task(request, task, core).await;
+            // Boxed, as is all that few calls need: a call is moved as a whole.
+            return Box::pin(self.about_core_task(request, task, core)).await;
         }
         let arguments = callee.tool().map_or(Ok(None), |tool| checked_arguments(&request, tool))?;
         let follow_up = match State::of(&self.keys, &request, &callee, &self.settings.name)? {
-            Some(State::Parked(id)) => return self.go_on(id, request).await,
+            Some(State::Parked(id)) => return Box::pin(self.go_on(id, request)).await,
             Some(State::Relayed(state)) => Some(FollowUp::State(state)),
             Some(State::Again) | None => None,
         };
@@ -138,7 +139,11 @@ impl Shared {
                     let (deadline, waits) = (call.deadline, call.waits_for_long(&sent.link));
                     let relay = Relay::new(self, call, sent, messages);
                     // Who waits for long hears that it is waited for.
-                    return if waits { Ok(Answer::Stream(relay.messages())) } else { relay.answer(deadline).await };
+                    return if waits {
+                        Ok(Answer::Stream(relay.messages()))
+                    } else {
+                        Box::pin(relay.answer(deadline)).await
+                    };
                 }
                 Err(Failure::Rejected(rejection)) => return Err(self.rejected(&call.request, rejection)),
                 Err(Failure::Failed { error, link, is_alone }) => (error, link, is_alone),
