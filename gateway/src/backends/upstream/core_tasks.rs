@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::calling::Call;
 use super::handshake::{Asked, ask};
-use super::inquiries::Inquiries;
+use super::inquiries::{Inquiries, Name};
 use super::link::Link;
 use super::links::SessionKey;
 use super::sent::Waiting;
@@ -250,12 +250,11 @@ impl About<'_> {
     /// error.
     async fn cancel(&self) -> Result<String, Rejection> {
         let cancelled = self.ask("tasks/cancel").await?;
-        match self.refused(&cancelled) {
-            _ if result_of(&cancelled).is_some() => {}
-            Rejection::UnknownTask => {
-                self.standing().await?;
-            }
-            other => return Err(other),
+        if result_of(&cancelled).is_none() {
+            match self.refused(&cancelled) {
+                Rejection::UnknownTask => self.standing().await?,
+                other => return Err(other),
+            };
         }
         Ok(ACKNOWLEDGED.to_owned())
     }
@@ -310,8 +309,8 @@ impl About<'_> {
         }
     }
 
-    fn name(&self) -> (SessionKey, Arc<str>) {
-        (self.key.clone(), Arc::clone(&self.task.own))
+    fn name(&self) -> Name {
+        (self.link.mark, Arc::clone(&self.task.own))
     }
 }
 

@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::asking::{Asking, PATIENCE, refusal};
 use super::input_requests::{answer_to, asked, requests};
 use super::link::Link;
-use super::links::SessionKey;
 use super::tasks::related;
 use super::{Shared, asked, sent};
 use crate::backends::answer::response;
@@ -43,13 +42,13 @@ const MAX_ATTEMPTS: u32 = 3;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A task: whose session at the upstream it is in, and its id there.
-type Key = (SessionKey, Arc<str>);
+/// A task: what tells its session at the upstream from others, and its id there.
+pub(super) type Name = (Option<u128>, Arc<str>);
 
 /// The tasks of one upstream that ask.
 #[derive(Debug, Default)]
 pub(super) struct Inquiries {
-    all: Mutex<HashMap<Key, Arc<Inquiry>>>,
+    all: Mutex<HashMap<Name, Arc<Inquiry>>>,
     /// No two questions have one number, so that an answer is to one alone.
     numbers: AtomicU64,
 }
@@ -97,13 +96,13 @@ impl Inquiries {
     /// too many are.
     pub(super) fn of(
         shared: &Arc<Shared>,
-        key: Key,
+        name: Name,
         link: &Arc<Link>,
         request: &McpRequest,
         abilities: Capabilities,
     ) -> Option<Arc<Inquiry>> {
         let mut all = shared.inquiries.all();
-        if let Some(known) = all.get(&key) {
+        if let Some(known) = all.get(&name) {
             return Some(Arc::clone(known));
         }
         let caller = Caller::new(request.principal.shared_name(), request.client_ip);
@@ -111,24 +110,24 @@ impl Inquiries {
         if all.len() >= MAX_INQUIRIES || of_caller >= MAX_OF_CALLER {
             return None;
         }
-        let (own, link) = (Arc::clone(&key.1), Arc::clone(link));
+        let (own, link) = (Arc::clone(&name.1), Arc::clone(link));
         let inquiry = Arc::new(Inquiry { caller, own, link, abilities, state: watch::Sender::default() });
-        all.insert(key.clone(), Arc::clone(&inquiry));
+        all.insert(name.clone(), Arc::clone(&inquiry));
         let (shared, running, request) = (Arc::clone(shared), Arc::clone(&inquiry), Box::new(request.clone()));
         tokio::spawn(async move {
             running.hear(&shared, &request).await;
-            shared.inquiries.all().remove(&key);
+            shared.inquiries.all().remove(&name);
             running.end().await;
         });
         Some(inquiry)
     }
 
     /// What a task asks, where that is heard.
-    pub(super) fn known(&self, key: &Key) -> Option<Arc<Inquiry>> {
-        self.all().get(key).cloned()
+    pub(super) fn known(&self, name: &Name) -> Option<Arc<Inquiry>> {
+        self.all().get(name).cloned()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Key, Arc<Inquiry>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Name, Arc<Inquiry>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
