@@ -11,6 +11,7 @@ const POLICIES: &str =
     "policies:\n  - {name: p, subjects: {roles: [tester]}, tools: {allow: [\"*\"], deny: [up__fail]}}\n";
 
 fn over(upstream: &Scripted) -> Gateway {
+    upstream.open_gate();
     let keys = format!(
         "auth:\n  apiKeys:\n    keys:\n      - {{name: tester, sha256: \"{}\", roles: [tester]}}\n",
         sha256(KEY)
