@@ -58,21 +58,18 @@ impl Pool {
 
     /// A connection that waits, if there is one.
     pub(super) fn take(&self) -> Option<Connection> {
-        // Closing takes longer than others should wait.
+        // Closing takes longer than others should wait: dropped after the lock.
         let mut stale = Vec::new();
         let mut idle = self.lock();
         while let Some(connection) = idle.http1.pop() {
             idle.resting = idle.resting.min(idle.http1.len());
             if connection.is_stale() {
                 stale.push(connection);
-                continue;
+            } else {
+                return Some(Connection::Http1(connection));
             }
-            drop(idle);
-            return Some(Connection::Http1(connection));
         }
-        let shared = idle.http2().map(Connection::Http2);
-        drop(idle);
-        shared
+        idle.http2().map(Connection::Http2)
     }
 
     /// Keeps a connection whose answer was read to its end, if it can take

@@ -14,6 +14,7 @@ use super::capabilities::Capabilities;
 use super::log_level::LogLevel;
 use super::operation::{Operation, ResourceUri, Wanted};
 use super::params::{Named, Params};
+use super::places::Caller;
 use super::reference::Reference;
 use super::session::Session;
 use super::splice::Span;
@@ -94,6 +95,12 @@ impl McpRequest {
     #[must_use]
     pub fn id_text(&self) -> &str {
         self.id.map_or("null", |id| self.text(id))
+    }
+
+    /// For whom things are counted that it leaves open.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.principal.shared_name(), self.client_ip)
     }
 
     /// The URI by which the client knows a resource.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::capabilities::Capabilities;
 use super::json::Members;
+use super::scanner::string;
 use super::version::Era;
 use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
 
@@ -27,9 +28,12 @@ const MAX_OWN_BYTES: usize = 1024;
 pub const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// A task is asked about no more often, and so often where its server says
 /// nothing of it.
-const FASTEST: Duration = Duration::from_millis(500);
+pub const FASTEST: Duration = Duration::from_millis(500);
 /// It is asked about no more seldom.
-const SLOWEST: Duration = Duration::from_secs(30);
+pub const SLOWEST: Duration = Duration::from_secs(30);
+/// By this code a server says that it knows no such task (MCP 2025-11-25,
+/// "Tasks"; the extension of 2026-07-28).
+pub const UNKNOWN: i64 = -32602;
 /// How long an id can be used; servers forget most tasks long before.
 const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -56,6 +60,21 @@ pub struct Core {
     pub session: Option<u128>,
     /// The replica that has the session.
     pub home: Option<Arc<str>>,
+}
+
+/// How a task stands; both eras have the same words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It goes on.
+    Working,
+    /// It waits for its client.
+    InputRequired,
+    /// It has a result.
+    Completed,
+    /// It has none.
+    Failed,
+    /// It was ended before.
+    Cancelled,
 }
 
 /// What can be done with a task.
@@ -116,6 +135,37 @@ impl Task {
 
 const fn binding<'a>(route: Option<&'a str>, principal: &'a str) -> Binding<'a> {
     Binding { purpose: Purpose::Task, route, principal }
+}
+
+// === impl Status ===
+
+impl Status {
+    const ALL: [Self; 5] = [Self::Working, Self::InputRequired, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// What an object says of a task; `None` where it says nothing that is known.
+    #[must_use]
+    pub fn of(standing: &str) -> Option<Self> {
+        let said = string(Members::get(standing, "status")?)?;
+        Self::ALL.into_iter().find(|status| status.as_str() == said)
+    }
+
+    /// As messages have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::InputRequired => "input_required",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it stays so.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        !matches!(self, Self::Working | Self::InputRequired)
+    }
 }
 
 // === impl TaskVerb ===

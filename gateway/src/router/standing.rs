@@ -21,7 +21,7 @@ use crate::backends::uri;
 use crate::mcp::event_id::StreamId;
 use crate::mcp::operation::Wanted;
 use crate::mcp::outbox::{Outbox, Reader};
-use crate::mcp::places::{Caller, Place};
+use crate::mcp::places::Place;
 use crate::mcp::replay::Replay;
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::Session;
@@ -200,8 +200,7 @@ impl Open {
     ///
     /// If that has too many.
     pub(super) fn of(router: &Router, request: &McpRequest) -> Result<Self, Rejection> {
-        let caller = Caller::new(request.principal.shared_name(), request.client_ip);
-        let place = router.sessions.streams().places().take(caller).ok_or(Rejection::Overloaded)?;
+        let place = router.sessions.streams().places().take(request.caller()).ok_or(Rejection::Overloaded)?;
         router.metrics.standing_stream(true);
         Ok(Self { _place: place, metrics: Arc::clone(&router.metrics) })
     }

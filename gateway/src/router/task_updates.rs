@@ -26,11 +26,8 @@ use crate::mcp::operation::{Operation, Wanted};
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::subscription_filter::SubscriptionFilter;
-use crate::mcp::task::{self, Task, TaskVerb};
+use crate::mcp::task::{self, Status, Task, TaskVerb};
 use crate::rejection::Rejection;
-
-/// One that could not be asked about is asked about again after this at most.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is said of the tasks that a client listens to.
 pub(super) type Updates = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
@@ -106,17 +103,16 @@ impl Watched {
     async fn next(&mut self) -> Option<String> {
         while !self.has_ended {
             sleep(self.pause).await;
-            let task = match self.get().await {
-                Ok(Some(task)) => task,
+            let (task, status) = match self.get().await {
+                Ok(Some(standing)) => standing,
                 Ok(None) => {
-                    self.pause = (self.pause * 2).clamp(task::pause("{}"), MAX_PAUSE);
+                    self.pause = (self.pause * 2).clamp(task::FASTEST, task::SLOWEST);
                     continue;
                 }
                 Err(Gone) => return None,
             };
             self.pause = task::pause(&task);
-            let status = Members::get(&task, "status").and_then(string);
-            self.has_ended = !matches!(status.as_deref(), Some("working" | "input_required"));
+            self.has_ended = status.has_ended();
             if self.told.as_ref() != Some(&task) {
                 let members = task.trim().strip_prefix('{')?.strip_suffix('}')?.to_owned();
                 self.told = Some(task);
@@ -127,14 +123,14 @@ impl Watched {
     }
 
     /// How the task stands; `None` where that cannot be told now.
-    async fn get(&self) -> Result<Option<String>, Gone> {
+    async fn get(&self) -> Result<Option<(String, Status)>, Gone> {
         let mut request = self.request.clone();
         request.deadline = Instant::now() + request.timeout;
         // What is written down of the stream is not what is asked under way.
         request.record = Arc::new(request.record.of_one());
         let message = match Arc::clone(&self.backend).call(request, Callee::Task(Arc::clone(&self.task))).await {
             Ok(Answer::Message { message, .. }) => Some(message),
-            Ok(Answer::Stream(messages)) => messages.filter_map(|message| ready(message.ok())).fold(None, last).await,
+            Ok(Answer::Stream(messages)) => messages.fold(None, |last, message| ready(message.ok().or(last))).await,
             Ok(Answer::Opened { .. } | Answer::Standing(_) | Answer::Accepted) => None,
             Err(Rejection::UnknownTask) => return Err(Gone),
             Err(_) => None,
@@ -143,7 +139,7 @@ impl Watched {
         let Some(message) = message else { return Ok(None) };
         match message.kind {
             UpstreamKind::Result { result, .. } => Ok(standing(message.text(result))),
-            UpstreamKind::Error { code: -32602, .. } => Err(Gone),
+            UpstreamKind::Error { code: task::UNKNOWN, .. } => Err(Gone),
             _ => Ok(None),
         }
     }
@@ -151,16 +147,10 @@ impl Watched {
 
 /// What a server says of a task, without what is of the answer alone; `None` of
 /// what is no task.
-fn standing(result: &str) -> Option<String> {
+fn standing(result: &str) -> Option<(String, Status)> {
     Members::get(result, "taskId").and_then(string)?;
-    let status = Members::get(result, "status").and_then(string)?;
-    let is_known = matches!(&*status, "working" | "input_required" | "completed" | "failed" | "cancelled");
-    let left = Members::without(result, |key| matches!(key, "resultType" | "_meta")).ok();
-    left.filter(|_| is_known)
-}
-
-async fn last(_: Option<Bytes>, message: Bytes) -> Option<Bytes> {
-    Some(message)
+    let status = Status::of(result)?;
+    Some((Members::without(result, |key| matches!(key, "resultType" | "_meta")).ok()?, status))
 }
 
 #[cfg(test)]
@@ -170,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_no_task_is_not_told() {
         let task = r#"{"resultType":"complete","taskId":"t","status":"working","_meta":{}}"#;
-        assert_eq!(standing(task).unwrap(), r#"{"taskId":"t","status":"working"}"#);
+        assert_eq!(standing(task).unwrap().0, r#"{"taskId":"t","status":"working"}"#);
         for other in ["{}", r#"{"taskId":"t"}"#, r#"{"status":"working"}"#, r#"{"taskId":"t","status":"banana"}"#, "[]"]
         {
             assert_eq!(standing(other), None, "{other}");

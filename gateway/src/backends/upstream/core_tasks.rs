@@ -32,14 +32,11 @@ use crate::mcp::operation::Operation;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Edits;
-use crate::mcp::task::{Core, EXTENSION, Task, TaskVerb};
+use crate::mcp::task::{self, Core, EXTENSION, Status, Task, TaskVerb};
 use crate::mcp::version::Era;
 use crate::metrics::CallStatus;
 use crate::rejection::{Rejection, UpstreamFailureKind};
 
-/// By this code a server says that it knows no such task (MCP 2025-11-25,
-/// "Tasks").
-const INVALID_PARAMS: i64 = -32602;
 /// How long the questions of a task that asks are waited for.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a client hears whose request was taken in.
@@ -186,19 +183,16 @@ impl About<'_> {
     async fn get(&self) -> Result<String, Rejection> {
         let standing = self.standing().await?;
         let task = result_of(&standing).unwrap_or("{}");
-        let said = Members::get(task, "status").and_then(string).unwrap_or_default();
-        let (status, more) = match &*said {
+        let said = Status::of(task).ok_or_else(|| self.garbage())?;
+        let (status, more) = match said {
             // A tool that failed has a result, too.
-            "completed" => self.outcome(false).await?,
-            "failed" => self.outcome(true).await?,
-            "input_required" => match self.questions().await? {
-                Some(requests) => ("input_required", format!(r#","inputRequests":{requests}"#)),
+            Status::Completed | Status::Failed => self.outcome(said).await?,
+            Status::InputRequired => match self.questions().await? {
+                Some(requests) => (said, format!(r#","inputRequests":{requests}"#)),
                 // It asks nothing that its client could answer.
-                None => ("working", String::new()),
+                None => (Status::Working, String::new()),
             },
-            "working" => ("working", String::new()),
-            "cancelled" => ("cancelled", String::new()),
-            _ => return Err(self.garbage()),
+            Status::Working | Status::Cancelled => (said, String::new()),
         };
         let known = self.request.params.task_id().map_or("\"\"", |id| self.request.text(id.span));
         let task = as_extension(task, known, Some(status));
@@ -207,9 +201,9 @@ impl About<'_> {
 
     /// What came of a task that has ended: how it stands for that, and the member
     /// that says it.
-    async fn outcome(&self, has_failed: bool) -> Result<(&'static str, String), Rejection> {
+    async fn outcome(&self, said: Status) -> Result<(Status, String), Rejection> {
         let came = self.ask("tasks/result").await?;
-        if result_of(&came).is_none() && !has_failed {
+        if result_of(&came).is_none() && said == Status::Completed {
             return Err(self.refused(&came));
         }
         // As the client would hear it, had it waited for it.
@@ -220,8 +214,8 @@ impl About<'_> {
         let told = translate::answer(&request, Era::Legacy, &self.shared.label, &edits, &came)?;
         let told = UpstreamMessage::scan(told).map_err(|_| self.garbage())?;
         Ok(match told.kind {
-            UpstreamKind::Error { error, .. } => ("failed", format!(r#","error":{}"#, told.text(error))),
-            _ => ("completed", format!(r#","result":{}"#, result_of(&told).unwrap_or("{}"))),
+            UpstreamKind::Error { error, .. } => (Status::Failed, format!(r#","error":{}"#, told.text(error))),
+            _ => (Status::Completed, format!(r#","result":{}"#, result_of(&told).unwrap_or("{}"))),
         })
     }
 
@@ -269,7 +263,7 @@ impl About<'_> {
     /// know the task, and by any other nothing of the task.
     fn refused(&self, message: &UpstreamMessage) -> Rejection {
         match message.kind {
-            UpstreamKind::Error { code: INVALID_PARAMS, .. } => Rejection::UnknownTask,
+            UpstreamKind::Error { code: task::UNKNOWN, .. } => Rejection::UnknownTask,
             _ => self.failed(UpstreamFailureKind::Failed),
         }
     }
@@ -323,10 +317,11 @@ fn result_of(message: &UpstreamMessage) -> Option<&str> {
 
 /// The members of a task of the core as the extension writes them, with the id
 /// that its client knows (JSON), and with `status` if that is another.
-fn as_extension(task: &str, id: &str, status: Option<&str>) -> String {
+fn as_extension(task: &str, id: &str, status: Option<Status>) -> String {
     let (mut members, mut has_ttl) = (vec![format!(r#""taskId":{id}"#)], false);
     let _ = Members::for_each(task, |key, value| match key.as_ref() {
-        "status" => members.push(format!(r#""status":{}"#, status.map_or_else(|| value.to_owned(), quoted))),
+        "status" => members
+            .push(format!(r#""status":{}"#, status.map_or_else(|| value.to_owned(), |status| quoted(status.as_str())))),
         "statusMessage" | "createdAt" | "lastUpdatedAt" => members.push(format!(r#""{key}":{value}"#)),
         "ttl" => {
             has_ttl = true;
@@ -349,7 +344,7 @@ mod tests {
     fn a_task_is_told_by_the_names_of_the_extension() {
         let task = r#"{"taskId":"own","status":"failed","createdAt":"c","lastUpdatedAt":"u","ttl":60000,"pollInterval":5,"_meta":{}}"#;
         assert_eq!(
-            as_extension(task, "\"t\"", Some("completed")),
+            as_extension(task, "\"t\"", Some(Status::Completed)),
             r#""taskId":"t","status":"completed","createdAt":"c","lastUpdatedAt":"u","ttlMs":60000,"pollIntervalMs":5"#
         );
         assert_eq!(

@@ -25,7 +25,7 @@ use crate::backends::transport::{Outgoing, Questions, Reply};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::{Members, quoted};
-use crate::mcp::places::Caller;
+use crate::mcp::places::{Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
@@ -46,9 +46,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) type Name = (Option<u128>, Arc<str>);
 
 /// The tasks of one upstream that ask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inquiries {
     all: Mutex<HashMap<Name, Arc<Inquiry>>>,
+    places: Arc<Places>,
     /// No two questions have one number, so that an answer is to one alone.
     numbers: AtomicU64,
 }
@@ -56,7 +57,7 @@ pub(super) struct Inquiries {
 /// What one task asks.
 #[derive(Debug)]
 pub(super) struct Inquiry {
-    caller: Caller,
+    _place: Place,
     own: Arc<str>,
     link: Arc<Link>,
     /// What its client can be asked.
@@ -105,13 +106,9 @@ impl Inquiries {
         if let Some(known) = all.get(&name) {
             return Some(Arc::clone(known));
         }
-        let caller = Caller::new(request.principal.shared_name(), request.client_ip);
-        let of_caller = all.values().filter(|other| other.caller == caller).count();
-        if all.len() >= MAX_INQUIRIES || of_caller >= MAX_OF_CALLER {
-            return None;
-        }
+        let place = shared.inquiries.places.take(request.caller())?;
         let (own, link) = (Arc::clone(&name.1), Arc::clone(link));
-        let inquiry = Arc::new(Inquiry { caller, own, link, abilities, state: watch::Sender::default() });
+        let inquiry = Arc::new(Inquiry { _place: place, own, link, abilities, state: watch::Sender::default() });
         all.insert(name.clone(), Arc::clone(&inquiry));
         let (shared, running, request) = (Arc::clone(shared), Arc::clone(&inquiry), Box::new(request.clone()));
         tokio::spawn(async move {
@@ -129,6 +126,13 @@ impl Inquiries {
 
     fn all(&self) -> MutexGuard<'_, HashMap<Name, Arc<Inquiry>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Inquiries {
+    fn default() -> Self {
+        let places = Arc::new(Places::new(MAX_INQUIRIES, MAX_OF_CALLER));
+        Self { all: Mutex::default(), places, numbers: AtomicU64::new(0) }
     }
 }
 
@@ -267,12 +271,8 @@ impl Inquiry {
             let (shared, model, own) = (Arc::clone(shared), Arc::clone(model), Arc::clone(&self.own));
             let (params, id, request) =
                 (params.unwrap_or_default().to_owned(), id.to_owned(), Box::new(request.clone()));
-            asking.await_other(async move {
-                match shared.sample(&model, &request, &params).await {
-                    Ok(result) => response(&id, &with_related(&result.to_string(), &own)),
-                    Err(why) => refusal(&id, &why),
-                }
-            });
+            let tagged = move |result: String| with_related(&result, &own);
+            asking.await_other(shared.sampled(model, request, params, id, tagged));
         } else if let Some(kind) = kind.filter(|kind| self.abilities.can(*kind)) {
             let number = shared.inquiries.numbers.fetch_add(1, Ordering::Relaxed) + 1;
             let expires = Instant::now() + PATIENCE;

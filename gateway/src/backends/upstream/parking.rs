@@ -27,7 +27,7 @@ use crate::backends::answer::{Answer, response};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Question;
 use crate::mcp::json::{Members, push_string};
-use crate::mcp::places::Caller;
+use crate::mcp::places::{Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
@@ -46,13 +46,13 @@ const GATHER: Duration = Duration::from_millis(30);
 const URL_ELICITATION_REQUIRED: i64 = -32042;
 
 /// The calls that wait at one upstream.
-#[derive(Default)]
 pub(super) struct Parked {
     calls: Mutex<HashMap<u128, Entry>>,
+    places: Arc<Places>,
 }
 
 struct Entry {
-    caller: Caller,
+    _place: Place,
     /// Of the request that is to be made again.
     digest: [u8; 32],
     hand_over: oneshot::Sender<oneshot::Sender<Waiting>>,
@@ -89,14 +89,14 @@ fn wait(waiting: Waiting) -> Result<Bytes, Rejection> {
     let (shared, call) = (Arc::clone(&waiting.relay.shared), &waiting.relay.call);
     let id = uuid::Uuid::new_v4().as_u128();
     let (hand_over, wanted) = oneshot::channel();
-    let caller = Caller::new(call.request.principal.shared_name(), call.request.client_ip);
-    let entry = Entry { caller, digest: fingerprint(&call.request), hand_over };
-    if !shared.parked.insert(id, entry) {
+    let Some(place) = shared.parked.places.take(call.request.caller()) else {
         for question in &waiting.questions {
             refuse(&waiting.relay, question, "too many calls wait for input");
         }
         return Err(call.cannot("too many calls wait for input: answer those first"));
-    }
+    };
+    let entry = Entry { _place: place, digest: fingerprint(&call.request), hand_over };
+    shared.parked.calls().insert(id, entry);
     let state = State::Parked(id).seal(&shared.keys, &call.request, &call.callee, &shared.settings.name);
     let asked = (1..).zip(waiting.questions.iter().map(asked));
     let message = input_required(&call.request, asked, &state);
@@ -270,17 +270,6 @@ fn push_canonical(out: &mut String, value: &Value) {
 // === impl Parked ===
 
 impl Parked {
-    /// Takes up a call; false where too many wait.
-    fn insert(&self, id: u128, entry: Entry) -> bool {
-        let mut calls = self.calls();
-        let own = calls.values().filter(|other| other.caller == entry.caller).count();
-        if calls.len() >= MAX_PARKED || own >= MAX_OF_CALLER {
-            return false;
-        }
-        calls.insert(id, entry);
-        true
-    }
-
     /// Takes out the call that waits for the same request; nobody gets it
     /// twice.
     fn take(&self, id: u128, digest: &[u8; 32]) -> Option<oneshot::Sender<oneshot::Sender<Waiting>>> {
@@ -291,6 +280,12 @@ impl Parked {
 
     fn calls(&self) -> MutexGuard<'_, HashMap<u128, Entry>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Parked {
+    fn default() -> Self {
+        Self { calls: Mutex::default(), places: Arc::new(Places::new(MAX_PARKED, MAX_OF_CALLER)) }
     }
 }
 

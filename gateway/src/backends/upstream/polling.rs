@@ -21,7 +21,7 @@ use crate::mcp::meta;
 use crate::mcp::operation::Operation;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
-use crate::mcp::task::{self, EXTENSION};
+use crate::mcp::task::{self, EXTENSION, Status};
 use crate::mcp::version::Era;
 use crate::rejection::Rejection;
 
@@ -89,9 +89,9 @@ async fn follow(
             Err(rejection) => return Err(rejection),
         };
         failures = 0;
-        match task.text("status").as_deref() {
-            Some("working") => said.tell(call, &task, client).await?,
-            Some("input_required") => {
+        match Status::of(&task.0) {
+            Some(Status::Working) => said.tell(call, &task, client).await?,
+            Some(Status::InputRequired) => {
                 rounds += 1;
                 let wanted = task.member("inputRequests").and_then(|requests| Wanted::of(Some(requests), None));
                 let wanted = wanted.filter(|_| rounds <= MAX_ROUNDS);

@@ -217,7 +217,8 @@ impl Relay {
                     }
                     let params = params.map_or_else(String::new, |params| message.text(params).to_owned());
                     let shared = Arc::clone(&self.shared);
-                    let sampled = shared.sampled(Arc::clone(model), request.clone(), params, id);
+                    let sampled =
+                        shared.sampled(Arc::clone(model), request.clone(), params, id, std::convert::identity);
                     asking.await_other(sampled);
                     return Ok(None);
                 }

@@ -48,16 +48,18 @@ impl Shared {
         created(&answer).ok_or_else(|| "the model did not answer".to_owned())
     }
 
-    /// The same as the response that the server hears; `id` is JSON.
+    /// The same as the response that the server hears, once `told` has made of the
+    /// result what it is to hear; `id` is JSON.
     pub(super) async fn sampled(
         self: Arc<Self>,
         model: Arc<str>,
         request: Box<McpRequest>,
         params: String,
         id: String,
+        told: impl FnOnce(String) -> String,
     ) -> Bytes {
         match self.sample(&model, &request, &params).await {
-            Ok(result) => response(&id, &result.to_string()),
+            Ok(result) => response(&id, &told(result.to_string())),
             Err(why) => refusal(&id, &why),
         }
     }

@@ -13,6 +13,7 @@ use super::headers::Accepts;
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::operation::Operation;
 use crate::mcp::params::Params;
+use crate::mcp::places::Caller;
 use crate::mcp::request::{Filter, McpRequest};
 use crate::mcp::session::{Bearer, Session};
 use crate::mcp::version::Version;
@@ -130,6 +131,11 @@ impl Arrival {
             timeout: self.timeout,
             wire,
         }
+    }
+
+    /// For whom things are counted that it leaves open.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::new(self.principal.shared_name(), self.record.client_ip.get().copied())
     }
 
     /// A request that comes without a message.

@@ -25,7 +25,7 @@ use super::arrival::Arrival;
 use super::connection::{Connection, Messages};
 use crate::backends::answer::Answer;
 use crate::body::Body;
-use crate::mcp::places::{Caller, Place, Places};
+use crate::mcp::places::{Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::mcp::sse;
 use crate::middleware::encode::{Events, event_stream};
@@ -107,8 +107,7 @@ impl EventSources {
         let (out, mut said) = mpsc::channel::<Bytes>(MAX_WAITING);
         let client_ip = arrival.record.client_ip.get().copied();
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
-        let caller = Caller::new(arrival.principal.shared_name(), client_ip);
-        let place = self.places.take(caller).ok_or(Rejection::Overloaded)?;
+        let place = self.places.take(arrival.caller()).ok_or(Rejection::Overloaded)?;
         let id = uuid::Uuid::new_v4().as_u128();
         self.table().insert(id, Arc::downgrade(&connection));
         let home = keys.home().map(|home| home.as_bytes()).unwrap_or_default();

@@ -25,7 +25,7 @@ use super::arrival::Arrival;
 use super::connection::{Connection, Messages};
 use crate::backends::answer::Answer;
 use crate::body::Body;
-use crate::mcp::places::{Caller, Place, Places};
+use crate::mcp::places::{Place, Places};
 use crate::mcp::request::McpRequest;
 use crate::rejection::Rejection;
 use crate::websocket::{self, Heard, Side, handshake};
@@ -78,8 +78,7 @@ impl WebSockets {
             return Err(Rejection::InvalidRequest { detail: "this path speaks WebSocket (RFC 6455) over HTTP/1.1" });
         };
         let client_ip = arrival.record.client_ip.get().copied();
-        let caller = Caller::new(arrival.principal.shared_name(), client_ip);
-        let place = self.places.take(caller).ok_or(Rejection::Overloaded)?;
+        let place = self.places.take(arrival.caller()).ok_or(Rejection::Overloaded)?;
         let (out, said) = mpsc::channel(MAX_WAITING);
         let life = arrival.record.life(MAX_LIFE);
         let connection = Connection::new(Arc::clone(&arrival.principal), client_ip, out);
