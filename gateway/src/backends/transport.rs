@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::mcp::mirror;
 use crate::rejection::UpstreamFailureKind;
 
 /// One JSON-RPC request, ready to be sent.
@@ -40,12 +41,23 @@ pub struct Outgoing {
     pub connection: u64,
     /// What HTTP sends beside the body; other transports leave it unread.
     pub headers: HeaderMap,
+    /// What of that every request has that relies on the same agreement.
+    pub footing: Arc<Footing>,
     /// When the caller stops waiting for the first message of the reply.
     pub deadline: Instant,
     /// Which questions of the server are its client's, where they name no
     /// request. Those that are nobody's go to whoever
     /// [listens](Transport::listen).
     pub questions: Questions,
+}
+
+/// What HTTP says in every request that relies on one agreement.
+#[derive(Clone, Debug, Default)]
+pub struct Footing {
+    /// `MCP-Protocol-Version`; none before there is an agreement.
+    pub version: Option<HeaderValue>,
+    /// `Mcp-Session-Id`, where the server minted one.
+    pub session: Option<HeaderValue>,
 }
 
 /// Which questions of a server a request takes on a pipe, where they come
@@ -208,6 +220,30 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
     /// Ends connections and processes; later requests are `Unreachable`.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+// === impl Footing ===
+
+impl Footing {
+    /// The headers that say it.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        let Self { version, session } = self;
+        for (name, value) in [(mirror::PROTOCOL_VERSION, version), (mirror::SESSION_ID, session)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers
+    }
+
+    /// What headers say of it.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let said = |name| headers.get(name).cloned();
+        Self { version: said(mirror::PROTOCOL_VERSION), session: said(mirror::SESSION_ID) }
+    }
 }
 
 // === impl TransportError ===

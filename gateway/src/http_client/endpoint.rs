@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::header::HOST;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 
 use super::answer::Answer;
+use super::http1::Failure;
 use super::pool::{Connection, Pool};
 use super::{HttpClient, SendError};
 use crate::body::Body;
@@ -51,49 +54,66 @@ impl Endpoint {
     /// # Errors
     ///
     /// See [`SendError`].
-    pub async fn send(&self, method: Method, headers: HeaderMap, body: Body) -> Result<Response<Answer>, SendError> {
+    pub fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Body,
+    ) -> impl Future<Output = Result<Response<Answer>, SendError>> + Send {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.headers_mut() = headers;
-        while let Some(connection) = self.pool.take() {
-            match self.send_over(connection, request).await {
-                Sent::Answered(response) => return Ok(response),
-                Sent::Unsent(unsent, _) => request = unsent,
-                Sent::Broken(error) => return Err(SendError::Broken(error)),
+        async move {
+            loop {
+                let (connection, is_new) = match self.pool.take() {
+                    Some(connection) => (connection, false),
+                    // Large, and seldom needed.
+                    None => (Box::pin(self.pool.connect()).await?, true),
+                };
+                match self.send_over(connection, request).await {
+                    Sent::Answered(response) => return Ok(response),
+                    Sent::Unsent(unsent, _) if !is_new => request = unsent,
+                    Sent::Unsent(_, error) => return Err(SendError::Connect(error.into())),
+                    Sent::Broken(error) => return Err(SendError::Broken(error)),
+                }
             }
-        }
-        // Large, and seldom needed.
-        let connection = Box::pin(self.pool.connect()).await?;
-        match self.send_over(connection, request).await {
-            Sent::Answered(response) => Ok(response),
-            Sent::Unsent(_, error) => Err(SendError::Connect(error.into())),
-            Sent::Broken(error) => Err(SendError::Broken(error)),
         }
     }
 
-    async fn send_over(&self, connection: Connection, mut request: Request<Body>) -> Sent {
-        let sent = match connection {
-            Connection::Http1(mut connection) => {
+    /// No `async fn`, which would hold the request twice.
+    fn send_over(&self, connection: Connection, mut request: Request<Body>) -> impl Future<Output = Sent> + Send {
+        match connection {
+            Connection::Http1(connection) => {
                 *request.uri_mut() = self.target.clone();
                 request.headers_mut().insert(HOST, self.host.clone());
-                let sent = connection.send(request).await;
-                sent.map(|response| response.map(|body| Answer::over_http1(body, connection, &self.pool)))
+                let answered = |(response, connection): (Response<_>, _)| {
+                    response.map(|body| Answer::over_http1(body, connection, &self.pool))
+                };
+                Either::Left(connection.send(request).map(move |sent| Sent::of(sent.map(answered))))
             }
             Connection::Http2(mut sender) => {
                 *request.uri_mut() = self.url.clone();
                 request.headers_mut().remove(HOST);
-                let sent = sender.try_send_request(request).await;
-                if sent.as_ref().is_err_and(|failure| failure.message().is_some()) {
-                    self.pool.forget_http2();
-                }
-                sent.map(|response| response.map(Answer::over_http2))
+                Either::Right(sender.try_send_request(request).map(|sent| {
+                    if sent.as_ref().is_err_and(|failure| failure.message().is_some()) {
+                        self.pool.forget_http2();
+                    }
+                    Sent::of(sent.map(|response| response.map(Answer::over_http2)))
+                }))
             }
-        };
+        }
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn of(sent: Result<Response<Answer>, Failure>) -> Self {
         match sent {
-            Ok(response) => Sent::Answered(response),
+            Ok(response) => Self::Answered(response),
             Err(mut failure) => match failure.take_message() {
-                Some(request) => Sent::Unsent(request, failure.into_error()),
-                None => Sent::Broken(failure.into_error()),
+                Some(request) => Self::Unsent(request, failure.into_error()),
+                None => Self::Broken(failure.into_error()),
             },
         }
     }

@@ -6,7 +6,7 @@
 //! holds no task, and that its server closed it is seen when it is used next; where
 //! the server said how long it bears that, it is not used later.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -19,6 +19,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
@@ -30,8 +31,14 @@ pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// A connection is used no more so long before its server closes it.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// A connection that carries one request at a time.
-pub(super) struct Http1 {
+/// A connection that carries one request at a time. It is large, and moved often.
+pub(super) struct Http1(Box<Open>);
+
+/// Why a request has no answer; it holds the request where nothing of it was
+/// written.
+pub(super) type Failure = TrySendError<Request<Body>>;
+
+struct Open {
     sender: SendRequest<Body>,
     driver: Driver,
     /// How long its server bears it idle, as that said last.
@@ -42,11 +49,21 @@ pub(super) struct Http1 {
 
 /// The half that reads and writes.
 struct Driver {
-    /// Until it ended. It is large, and moved often.
-    connection: Option<Box<Connection<Stream, Body>>>,
+    /// Until it ended.
+    connection: Option<Connection<Stream, Body>>,
     bell: Arc<Bell>,
     /// Rings the bell.
     ringer: Waker,
+}
+
+pin_project! {
+    /// A request on its way to the head of its answer.
+    struct Sending<F> {
+        #[pin]
+        answer: F,
+        // Until it is answered.
+        connection: Option<Http1>,
+    }
 }
 
 /// Tells whether there is something for the connection to do.
@@ -64,21 +81,20 @@ impl Http1 {
     /// Speaks HTTP/1.1 over a new stream.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Self> {
         let (sender, connection) = handshake(stream).await?;
-        Ok(Self { sender, driver: Driver::new(connection), bears_idle: None, until: None })
+        Ok(Self(Box::new(Open { sender, driver: Driver::new(connection), bears_idle: None, until: None })))
     }
 
-    /// Sends a request and waits for the head of its answer. A request of
-    /// which nothing was written is given back with the error.
-    pub(super) async fn send(
-        &mut self,
+    /// Sends a request and waits for the head of its answer, with which the
+    /// connection comes back. A request of which nothing was written is given
+    /// back with the error.
+    pub(super) fn send(
+        mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    ) -> impl Future<Output = Result<(Response<Incoming>, Self), Failure>> {
         // Without tokio's budget, at whose end it would seem to be pending and
         // wake nobody.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        let answer = std::future::poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await?;
-        self.bears_idle = keep_alive(answer.headers());
-        Ok(answer)
+        let answer = unconstrained(self.0.sender.try_send_request(request));
+        Sending { answer, connection: Some(self) }
     }
 
     /// The next frame of the answer that [`send`](Self::send) returned.
@@ -90,7 +106,7 @@ impl Http1 {
         let mut frame = |cx: &mut Context<'_>| Pin::new(&mut *answer).poll_frame(cx);
         // It may have come along with the head.
         match frame(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => self.driver.poll_until(cx, frame),
+            Poll::Pending => self.0.driver.poll_until(cx, frame),
             ready => ready,
         }
     }
@@ -98,13 +114,13 @@ impl Http1 {
     /// It is idle from now on; whether it can take the next request at once, as
     /// far as is known.
     pub(super) fn rest(&mut self) -> bool {
-        self.until = self.bears_idle.map(|idle| Instant::now() + idle.saturating_sub(MARGIN));
-        self.sender.is_ready() && !self.is_stale()
+        self.0.until = self.0.bears_idle.map(|idle| Instant::now() + idle.saturating_sub(MARGIN));
+        self.0.sender.is_ready() && !self.is_stale()
     }
 
     /// Whether its server may be about to close it.
     pub(super) fn is_stale(&self) -> bool {
-        self.until.is_some_and(|until| until <= Instant::now())
+        self.0.until.is_some_and(|until| until <= Instant::now())
     }
 }
 
@@ -117,12 +133,30 @@ pub(super) fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
     timeout.parse().ok().map(Duration::from_secs)
 }
 
+// === impl Sending ===
+
+impl<F: Future<Output = Result<Response<Incoming>, Failure>>> Future for Sending<F> {
+    type Output = Result<(Response<Incoming>, Http1), Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut connection = this.connection.take().expect("nobody polls it again once it is answered");
+        let Poll::Ready(answer) = connection.0.driver.poll_until(cx, |cx| this.answer.as_mut().poll(cx)) else {
+            *this.connection = Some(connection);
+            return Poll::Pending;
+        };
+        let answer = answer?;
+        connection.0.bears_idle = keep_alive(answer.headers());
+        Poll::Ready(Ok((answer, connection)))
+    }
+}
+
 // === impl Driver ===
 
 impl Driver {
     fn new(connection: Connection<Stream, Body>) -> Self {
         let bell = Arc::new(Bell { rung: AtomicBool::new(true), sleeper: AtomicWaker::new() });
-        Self { connection: Some(Box::new(connection)), ringer: Waker::from(Arc::clone(&bell)), bell }
+        Self { connection: Some(connection), ringer: Waker::from(Arc::clone(&bell)), bell }
     }
 
     /// Drives the connection until `arriving` is there, which comes from
@@ -179,7 +213,7 @@ impl Wake for Bell {
 impl Http1 {
     /// Looks whether the connection has ended while it was idle.
     pub(super) fn has_ended(&mut self) -> bool {
-        self.driver.advance();
-        self.driver.connection.is_none()
+        self.0.driver.advance();
+        self.0.driver.connection.is_none()
     }
 }

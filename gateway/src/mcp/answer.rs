@@ -4,6 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::json::{Cuts, Cutter, Members};
 use super::scanner::{Fault, Scanner, string};
@@ -13,7 +14,7 @@ use super::splice::Span;
 #[derive(Clone, PartialEq)]
 pub struct UpstreamMessage {
     /// The message as it came.
-    pub bytes: Bytes,
+    pub whole: ByteString,
     /// What it is.
     pub kind: UpstreamKind,
 }
@@ -94,20 +95,10 @@ impl UpstreamMessage {
     ///
     /// If it is not one JSON-RPC 2.0 message.
     pub fn scan(bytes: Bytes) -> Result<Self, NotAMessage> {
-        let text = std::str::from_utf8(&bytes).map_err(|_| NotAMessage("not UTF-8"))?;
-        let raw = RawMessage::read(text).map_err(|_| NotAMessage("not a JSON object"))?;
-        let kind = raw.into_kind(text)?;
-        Ok(Self { bytes, kind })
-    }
-
-    /// The whole text.
-    ///
-    /// # Panics
-    ///
-    /// Never: it was scanned.
-    #[must_use]
-    pub fn whole(&self) -> &str {
-        std::str::from_utf8(&self.bytes).expect("a scanned message is UTF-8")
+        let whole = ByteString::try_from(bytes).map_err(|_| NotAMessage("not UTF-8"))?;
+        let raw = RawMessage::read(&whole).map_err(|_| NotAMessage("not a JSON object"))?;
+        let kind = raw.into_kind(&whole)?;
+        Ok(Self { whole, kind })
     }
 
     /// Where a part of the text stands.
@@ -117,7 +108,7 @@ impl UpstreamMessage {
     /// If it is not borrowed from the message.
     #[must_use]
     pub fn place(&self, part: &str) -> Span {
-        Span::of(part, self.whole())
+        Span::of(part, &self.whole)
     }
 
     /// The text of a part.
@@ -127,7 +118,7 @@ impl UpstreamMessage {
     /// If the span is not of this message.
     #[must_use]
     pub fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(&self.bytes[span.range()]).expect("spans are of scanned text")
+        &self.whole[span.range()]
     }
 }
 

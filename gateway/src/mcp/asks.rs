@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub struct Ask {
 #[derive(Debug)]
 pub struct Reply {
     /// Its message.
-    pub body: Bytes,
+    pub body: ByteString,
     /// The id in it.
     pub id: Span,
     /// What it says.
@@ -108,7 +108,7 @@ impl Reply {
     ///
     /// The text of the client's error.
     pub fn result(&self) -> Result<&str, &str> {
-        let text = |span: Span| std::str::from_utf8(&self.body[span.range()]).expect("a scanned message is UTF-8");
+        let text = |span: Span| &self.body[span.range()];
         match self.said {
             Said::Result(span) => Ok(text(span)),
             Said::Error(span) => Err(text(span)),
@@ -127,7 +127,7 @@ mod tests {
     fn reply() -> Reply {
         let text = r#"{"id":7,"result":{"a":1}}"#;
         let span = |part: &str| Span::of(&text[text.find(part).unwrap()..][..part.len()], text);
-        Reply { body: Bytes::from_static(text.as_bytes()), id: span("7"), said: Said::Result(span(r#"{"a":1}"#)) }
+        Reply { body: ByteString::from_static(text), id: span("7"), said: Said::Result(span(r#"{"a":1}"#)) }
     }
 
     #[tokio::test]

@@ -56,8 +56,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     ///
     /// [`EnvelopeError`]; neither message contains anything of the body.
-    pub fn scan(body: &'a [u8]) -> Result<Self, EnvelopeError> {
-        let text = std::str::from_utf8(body).map_err(|_| EnvelopeError::NotJson("the body is not UTF-8".to_owned()))?;
+    pub fn scan(text: &'a str) -> Result<Self, EnvelopeError> {
         let mut scanner = Scanner::bounded(text, MAX_DEPTH);
         let mut raw = RawEnvelope::default();
         let first = scanner.peek();

@@ -59,7 +59,7 @@ impl Cancellable {
     /// Takes up a request; only who has a session can say which one is meant.
     #[must_use]
     pub fn begin(request: &McpRequest) -> Option<Self> {
-        Self::under(request, request.body.slice(request.id?.range()))
+        Self::under(request, request.body.as_bytes().slice(request.id?.range()))
     }
 
     /// The same where the request will be gone before it is answered: nothing

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use http::HeaderMap;
 use portcullis_policies::{Limit, Principal};
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ pub struct McpRequest {
     /// What is asked for.
     pub operation: Operation,
     /// The message as it came.
-    pub body: Bytes,
+    pub body: ByteString,
     /// Its id; `None` for a notification.
     pub id: Option<Span>,
     /// What was read of its `params`.
@@ -88,7 +88,7 @@ impl McpRequest {
     /// If the span is not of this message.
     #[must_use]
     pub fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(&self.body[span.range()]).expect("a scanned message is UTF-8")
+        &self.body[span.range()]
     }
 
     /// The id as the client wrote it; `null` for a notification.

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use portcullis_policies::Principal;
 use tokio::time::Instant;
@@ -21,10 +20,10 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The request that a message stands for.
 pub(crate) fn request(operation: Operation, message: &str) -> Box<McpRequest> {
-    let envelope = Envelope::scan(message.as_bytes()).unwrap();
+    let envelope = Envelope::scan(message).unwrap();
     Box::new(McpRequest {
         operation,
-        body: Bytes::copy_from_slice(message.as_bytes()),
+        body: message.into(),
         id: envelope.id,
         params: envelope.params,
         version: Version::NEWEST_LEGACY,

@@ -53,7 +53,7 @@ impl<'a> Update<'a> {
     /// one. What else it says keeps its bytes.
     #[must_use]
     pub fn retold(&self, uri: &str, subscription: Option<&str>) -> Bytes {
-        if self.message.bytes.len() > MAX_BYTES {
+        if self.message.whole.len() > MAX_BYTES {
             return plain(uri, subscription);
         }
         let cuts = self.meta.and_then(|meta| {
@@ -74,7 +74,7 @@ impl<'a> Update<'a> {
         if let Some((meta, cuts)) = &cuts {
             cuts.spans.iter().for_each(|cut| splice.remove(cut.start + meta.start()..cut.end + meta.start()));
         }
-        splice.apply(&self.message.bytes)
+        splice.apply(self.message.whole.as_bytes())
     }
 }
 

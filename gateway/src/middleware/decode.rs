@@ -20,13 +20,15 @@ mod session;
 mod stateless;
 mod websocket;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use http::header::ACCEPT;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::upgrade::OnUpgrade;
 use tower_layer::Layer;
@@ -161,36 +163,82 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
-        let decoder = Arc::clone(&self.decoder);
-        Box::pin(decoder.serve(request, inner))
+        Arc::clone(&self.decoder).serve(request, inner)
     }
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    /// What few requests need is boxed: this is moved as a whole for each.
-    async fn serve<S, B>(self: Arc<Self>, request: Request<B>, inner: S) -> Result<Response<Body>, Rejection>
+    /// A future is moved as a whole, and no smaller than the largest of what it
+    /// may come to. So what nearly all requests are, messages that are posted, is
+    /// apart from all else.
+    fn serve<S, B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        inner: S,
+    ) -> BoxFuture<'static, Result<Response<Body>, Rejection>>
+    where
+        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let (head, body) = request.into_parts();
+        let door = head.extensions.get::<Door>().cloned().unwrap_or(Door::Unknown);
+        let server = match (&door, &head.method) {
+            (Door::Mcp, &Method::POST) => None,
+            (Door::Server(name), &Method::POST) if self.is_upstream(name) => Some(Arc::clone(name)),
+            _ => return Box::pin(self.serve_door(door, head, body, inner)),
+        };
+        let passing = Passing::of(self.settings.replicas.as_ref(), &head);
+        let arrival = match Arrival::new(head, server, self.settings.request_timeout) {
+            Ok(arrival) => arrival,
+            Err(rejection) => return Box::pin(ready(Err(rejection))),
+        };
+        Box::pin(async move {
+            let message = self.json_body(&arrival, body).await?;
+            match self.pass_on(passing, &arrival, &message).await {
+                Passage::Here => {}
+                Passage::Answered(response) => return Ok(response),
+                Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
+            }
+            if self.takes_batch(&arrival, &message)? {
+                return Ok(Box::pin(self.batch(arrival, message, inner)).await);
+            }
+            Ok(self.message(arrival, message, inner).await)
+        })
+    }
+
+    /// Whether a path may name it.
+    fn is_upstream(&self, name: &str) -> bool {
+        self.backends.named(name).is_some() && !self.backends.has_model(name)
+    }
+
+    /// What comes through any door but as a message that is posted.
+    async fn serve_door<S, B>(
+        self: Arc<Self>,
+        door: Door,
+        mut head: Parts,
+        body: B,
+        inner: S,
+    ) -> Result<Response<Body>, Rejection>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
         S::Future: Send,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BodyError>,
     {
-        let (mut head, body) = request.into_parts();
-        let door = head.extensions.get::<Door>().cloned().unwrap_or(Door::Unknown);
         if let Door::Server(name) = &door
-            && (self.backends.named(name).is_none() || self.backends.has_model(name))
+            && !self.is_upstream(name)
         {
             return Err(Rejection::NoSuchPath);
         }
         let passing = Passing::of(self.settings.replicas.as_ref(), &head);
-        let server = match (&door, &head.method) {
-            (Door::Mcp | Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
+        match (&door, &head.method) {
+            (Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
             | (Door::WebSocket | Door::EventSource | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => {
-                None
             }
-            (Door::Server(name), &Method::POST) => Some(Arc::clone(name)),
             (Door::Mcp | Door::Server(_), &Method::GET | &Method::DELETE) => {
                 if stateless::names_stateless(&headers::version(&head.headers)) {
                     // There are no sessions (2026-07-28, Streamable HTTP).
@@ -209,7 +257,7 @@ impl Decoder {
             }
             (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
             _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
-        };
+        }
         if door.is_openai() {
             // Answered with JSON or events, as the body asks.
             head.headers.remove(ACCEPT);
@@ -225,7 +273,7 @@ impl Decoder {
             head.headers.remove(ACCEPT);
         }
         let query = head.uri.query().filter(|_| door == Door::EventSourcePost).map(str::to_owned);
-        let arrival = Arrival::new(head, server, self.settings.request_timeout)?;
+        let arrival = Arrival::new(head, None, self.settings.request_timeout)?;
         match &door {
             Door::EventSource => {
                 let messages = Messages::new(Arc::clone(&self), inner);
@@ -255,19 +303,9 @@ impl Decoder {
             Door::Models => Box::pin(self.models(arrival, inner)).await,
             Door::Model(name) => Box::pin(self.model(name, arrival, inner)).await,
             Door::ChatCompletions => Box::pin(self.complete(arrival, body, inner)).await,
-            Door::Mcp | Door::Server(_) => {
-                let message = self.json_body(&arrival, body).await?;
-                match self.pass_on(passing, &arrival, &message).await {
-                    Passage::Here => {}
-                    Passage::Answered(response) => return Ok(response),
-                    Passage::Refused(refused) => return Ok(refused_as(refused, arrival.accepts)),
-                }
-                if self.takes_batch(&arrival, &message)? {
-                    return Ok(Box::pin(self.batch(arrival, message, inner)).await);
-                }
-                Ok(self.message(arrival, message, inner).await)
+            Door::Mcp | Door::Server(_) | Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => {
+                Err(Rejection::NoSuchPath)
             }
-            Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => Err(Rejection::NoSuchPath),
         }
     }
 
@@ -282,21 +320,24 @@ impl Decoder {
     }
 
     /// Carries a message of MCP.
-    async fn message<S>(&self, arrival: Arrival, message: Bytes, inner: S) -> Response<Body>
+    fn message<S>(&self, arrival: Arrival, message: Bytes, inner: S) -> impl Future<Output = Response<Body>>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
         let accepts = arrival.accepts;
-        match self.handle(arrival, message, inner).await {
-            Ok((answer, to)) => {
-                let keep = self.keep(&answer, &to);
-                match accepts {
-                    Accepts { json: false, .. } => encode::only_streamed(answer, &to.id, to.era, keep),
-                    Accepts { stream: true, .. } => encode::streamed(answer, &to.id, to.era, keep),
-                    Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
+        let handled = self.handle(arrival, message, inner);
+        async move {
+            match handled.await {
+                Ok((answer, to)) => {
+                    let keep = self.keep(&answer, &to);
+                    match accepts {
+                        Accepts { json: false, .. } => encode::only_streamed(answer, &to.id, to.era, keep),
+                        Accepts { stream: true, .. } => encode::streamed(answer, &to.id, to.era, keep),
+                        Accepts { .. } => encode::whole(encode::last(answer, &to.id, to.era).await, to.era),
+                    }
                 }
+                Err(refused) => refused_as(refused, accepts),
             }
-            Err(refused) => refused_as(refused, accepts),
         }
     }
 
@@ -317,19 +358,24 @@ impl Decoder {
         (!is_model).then(|| (&**session, &**self.sessions.keys()))
     }
 
-    async fn handle<S>(&self, arrival: Arrival, body: Bytes, inner: S) -> Result<(Answer, Recipient), Refused>
+    /// Has a message served, which is decoded at once.
+    fn handle<S>(
+        &self,
+        arrival: Arrival,
+        body: Bytes,
+        inner: S,
+    ) -> impl Future<Output = Result<(Answer, Recipient), Refused>>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
-        let request = match self.decode(arrival, &body)? {
-            Decoded::Request(request) => request,
-            Decoded::Nothing => {
-                return Ok((Answer::Accepted, Recipient { id: String::new(), era: Era::Legacy, resumes: None }));
+        Either::Left(match self.decode(arrival, body) {
+            Ok(Decoded::Request(request)) => carry(request, inner),
+            Ok(Decoded::Nothing) => {
+                let nobody = Recipient { id: String::new(), era: Era::Legacy, resumes: None };
+                return Either::Right(ready(Ok((Answer::Accepted, nobody))));
             }
-        };
-        // Who serves the request lets go of it when it need not have it any more.
-        drop(body);
-        carry(request, inner).await
+            Err(refused) => return Either::Right(ready(Err(refused))),
+        })
     }
 }
 

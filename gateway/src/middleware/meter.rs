@@ -18,6 +18,7 @@ use tower_service::Service;
 use crate::audit::{AuditEntry, AuditLog, Reservation};
 use crate::backends::Backends;
 use crate::backends::answer::Answer;
+use crate::mcp::capabilities::Capabilities;
 use crate::mcp::operation::Wanted;
 use crate::mcp::request::McpRequest;
 use crate::metrics::{CallStatus, Metrics, UNKNOWN_TOOL};
@@ -72,9 +73,16 @@ pin_project! {
 /// A call that is running. When it is gone, the call has ended.
 struct Running {
     record: Arc<CallRecord>,
-    /// Where it is a tool's.
-    metrics: Option<Arc<Metrics>>,
+    called: Option<Called>,
     audit: Option<(Reservation, Option<Bytes>)>,
+}
+
+/// The tool that is called, where one is.
+struct Called {
+    name: Arc<str>,
+    abilities: Capabilities,
+    backends: Arc<Backends>,
+    metrics: Arc<Metrics>,
 }
 
 // === impl MeterLayer ===
@@ -107,7 +115,7 @@ impl Audit {
         let reservation = reserved.map_err(|_| Rejection::AuditUnavailable)?;
         let arguments = self
             .include_arguments
-            .then(|| request.params.arguments.map(|span| request.body.slice(span.range())))
+            .then(|| request.params.arguments.map(|span| request.body.as_bytes().slice(span.range())))
             .flatten();
         running.audit = Some((reservation, arguments));
         Ok(running)
@@ -133,15 +141,13 @@ where
         let Some(wanted) = request.operation.wanted() else {
             return MeterFuture::metered(None, self.inner.call(request));
         };
-        let metrics = match wanted {
-            Wanted::Tool(name) => {
-                if let Some((_, tool)) = self.layer.backends.known_tool(name, request.abilities) {
-                    // A new record: nothing was set before.
-                    let _ = request.record.tool.set(Arc::clone(&tool.full_name));
-                    let _ = request.record.upstream.set(Arc::clone(&tool.upstream));
-                }
-                Some(Arc::clone(&self.layer.metrics))
-            }
+        let called = match wanted {
+            Wanted::Tool(_) => request.tool().map(|name| Called {
+                name: Arc::clone(name),
+                abilities: request.abilities,
+                backends: Arc::clone(&self.layer.backends),
+                metrics: Arc::clone(&self.layer.metrics),
+            }),
             Wanted::Prompt(name) => {
                 note(&request.record.prompt, name);
                 None
@@ -155,7 +161,7 @@ where
                 None
             }
         };
-        let running = Running { record: Arc::clone(&request.record), metrics, audit: None };
+        let running = Running { record: Arc::clone(&request.record), called, audit: None };
         let Some(audit) = self.layer.audit.clone() else {
             return MeterFuture::metered(Some(running), self.inner.call(request));
         };
@@ -216,7 +222,9 @@ impl Drop for Running {
             record.set_status(CallStatus::Error);
             CallStatus::Error
         });
-        if let Some(metrics) = &self.metrics {
+        if let Some(called) = &self.called {
+            called.note(record);
+            let metrics = &called.metrics;
             let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
             let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
             metrics.call_finished(tool, upstream, status, record.started.elapsed());
@@ -226,6 +234,21 @@ impl Drop for Running {
         }
         if let Some((reservation, arguments)) = self.audit.take() {
             reservation.record(AuditEntry::new(Arc::clone(record), arguments.as_deref()));
+        }
+    }
+}
+
+// === impl Called ===
+
+impl Called {
+    /// Writes down which tool it was where the call did not get so far as to be
+    /// served, if there is such a tool: any other name is a caller's invention.
+    fn note(&self, record: &CallRecord) {
+        if record.tool.get().is_none()
+            && let Some((_, tool)) = self.backends.known_tool(&self.name, self.abilities)
+        {
+            record.tool.get_or_init(|| Arc::clone(&tool.full_name));
+            record.upstream.get_or_init(|| Arc::clone(&tool.upstream));
         }
     }
 }

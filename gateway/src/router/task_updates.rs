@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep};
 
@@ -83,7 +84,7 @@ impl Watched {
         let backend = Arc::clone(router.backends.named(&task.upstream)?);
         let meta = request.params.meta.span.map_or("{}", |span| request.text(span));
         let params = format!(r#"{{"taskId":{},"_meta":{meta}}}"#, quoted(id));
-        let body = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":0,"method":"tasks/get","params":{params}}}"#));
+        let body = ByteString::from(format!(r#"{{"jsonrpc":"2.0","id":0,"method":"tasks/get","params":{params}}}"#));
         let envelope = Envelope::scan(&body).ok()?;
         let task = Arc::new(task);
         let request = McpRequest {

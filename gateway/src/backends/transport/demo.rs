@@ -185,6 +185,7 @@ mod tests {
             id: 7,
             connection: 1,
             headers: HeaderMap::new(),
+            footing: Arc::default(),
             deadline: Instant::now(),
             questions: Questions::None,
         };

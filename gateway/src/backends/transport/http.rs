@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use self::events::{Origin, messages};
 use super::way::{ContentType, EVENT_STREAM, JSON, Way, cause, content_type, refusal};
-use super::{Messages, Outgoing, Reply, Transport, TransportError};
+use super::{Footing, Messages, Outgoing, Reply, Transport, TransportError};
 use crate::backends::settings::HttpSettings;
 use crate::body::{Body, Gathered, TooLarge};
 use crate::http_client::{Answer, HttpClient};
@@ -50,8 +50,8 @@ impl Transport for HttpTransport {
 
     fn request(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, TransportError>> {
         Box::pin(async move {
-            let Outgoing { body, mut headers, deadline, .. } = outgoing;
-            let origin = Origin::of(&self.0, &headers, true);
+            let Outgoing { body, mut headers, footing, deadline, .. } = outgoing;
+            let origin = Origin { way: Arc::clone(&self.0), footing, answers: true };
             headers.insert(CONTENT_TYPE, JSON);
             headers.insert(ACCEPT, ACCEPTED_TYPES);
             let exchange = async {
@@ -80,13 +80,13 @@ impl Transport for HttpTransport {
 
     fn listen(&self, mut headers: HeaderMap) -> BoxFuture<'_, Result<Messages, TransportError>> {
         Box::pin(async move {
-            let origin = Origin::of(&self.0, &headers, false);
+            let origin = Origin { way: Arc::clone(&self.0), footing: Arc::new(Footing::of(&headers)), answers: false };
             headers.insert(ACCEPT, EVENT_STREAM);
             let response = self.0.send_briefly(Method::GET, headers, Body::empty()).await?;
             if response.status() == StatusCode::OK && content_type(response.headers()) == ContentType::EventStream {
                 Ok(messages(response.into_body(), origin))
             } else {
-                Err(refusal(response.status(), response.headers(), origin.session.is_some()))
+                Err(refusal(response.status(), response.headers(), origin.footing.session.is_some()))
             }
         })
     }
@@ -108,14 +108,15 @@ impl Transport for HttpTransport {
 async fn read_reply(response: Response<Answer>, mut origin: Origin) -> Result<Reply, TransportError> {
     let status = response.status();
     if !status.is_success() {
-        return read_refusal(response, origin.session.is_some()).await;
+        // Large, and seldom needed.
+        return Box::pin(read_refusal(response, origin.footing.session.is_some())).await;
     }
     let session = response.headers().get(mirror::SESSION_ID).cloned();
     match content_type(response.headers()) {
         ContentType::Json => Ok(Reply::Message { message: collect(response).await?, session }),
         ContentType::EventStream => {
             if session.is_some() {
-                origin.session.clone_from(&session);
+                Arc::make_mut(&mut origin.footing).session.clone_from(&session);
             }
             Ok(Reply::Stream { messages: messages(response.into_body(), origin), session })
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use tokio::time::timeout;
@@ -37,16 +38,16 @@ pub(super) enum ContentType {
 
 impl Way {
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(
+    pub(super) fn send(
         &self,
         method: Method,
         mut headers: HeaderMap,
         body: Body,
-    ) -> Result<Response<Answer>, TransportError> {
+    ) -> impl Future<Output = Result<Response<Answer>, TransportError>> + Send {
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
-        self.endpoint.send(method, headers, body).await.map_err(|error| match error {
+        self.endpoint.send(method, headers, body).map_err(|error| match error {
             SendError::Connect(_) => TransportError::Unreachable(cause(&error)),
             SendError::Broken(_) => TransportError::Disconnected(cause(&error)),
         })

@@ -85,7 +85,7 @@ impl Asking {
             splice.replace(*span, known.as_bytes());
         }
         let named = named.first().map(|(span, known)| (known.clone(), message.text(*span).to_owned()));
-        let question = splice.apply(&message.bytes);
+        let question = splice.apply(message.whole.as_bytes());
         let id = message.text(id).to_owned();
         let answered = async move {
             let mut ask = ask;
@@ -156,7 +156,7 @@ impl Answered {
         {
             splice.replace(Span::of(place, result).offset(within.start()), own.as_bytes());
         }
-        splice.apply(&reply.body)
+        splice.apply(reply.body.as_bytes())
     }
 }
 

@@ -218,6 +218,7 @@ impl Shared {
             id,
             connection: link.connection,
             headers: translate::headers(request, callee, &link, call.arguments.as_ref()),
+            footing: Arc::clone(&link.footing),
             deadline: *deadline,
             questions: self.questions(call, &link),
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -18,7 +18,7 @@ use super::asked;
 use super::introduction::Introduction;
 use super::link::Link;
 use crate::backends::offer::Offer;
-use crate::backends::transport::{Messages, Outgoing, Questions, Reply, Transport, TransportError};
+use crate::backends::transport::{Footing, Messages, Outgoing, Questions, Reply, Transport, TransportError};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::{Era, Version};
@@ -46,10 +46,10 @@ pub(super) struct Asked {
 
 /// Which messages a server of a stateless revision is sent.
 pub(super) fn modern_link(transport: &Arc<dyn Transport>, connection: u64) -> Link {
+    let version = HeaderValue::from_static(Version::MODERN.as_str());
     Link {
         era: Era::Modern,
-        version: HeaderValue::from_static(Version::MODERN.as_str()),
-        session: None,
+        footing: Arc::new(Footing { version: Some(version), session: None }),
         transport: Arc::clone(transport),
         connection,
         place: None,
@@ -171,8 +171,8 @@ pub(super) async fn initialize(
     let connection = connect(transport.as_ref(), deadline).await?;
     let opening = Link {
         era: Era::Legacy,
-        version: HeaderValue::from_static(Version::NEWEST_LEGACY.as_str()),
-        session: None,
+        // What was not yet agreed on is not claimed.
+        footing: Arc::default(),
         transport: Arc::clone(transport),
         connection,
         place: None,
@@ -193,7 +193,8 @@ pub(super) async fn initialize(
     let offer = Arc::new(Offer::read(Era::Legacy, result));
     let is_kept = asked.session.is_some() || transport.is_pipe();
     let mark = is_kept.then(|| uuid::Uuid::new_v4().as_u128());
-    let link = Link { version, session: asked.session, offer, mark, ..opening };
+    let footing = Arc::new(Footing { version: Some(version), session: asked.session });
+    let link = Link { footing, offer, mark, ..opening };
     let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     link.notify(initialized).await?;
     Ok(link)
@@ -231,10 +232,6 @@ pub(super) async fn ask(
     deadline: Instant,
 ) -> Result<Asked, TransportError> {
     let mut headers = link.headers();
-    if method == "initialize" {
-        // What was not yet agreed on is not claimed.
-        headers = HeaderMap::new();
-    }
     if link.era == Era::Modern {
         if params.get("_meta").is_none() {
             params["_meta"] = stateless_meta(Capabilities::NONE);
@@ -245,8 +242,15 @@ pub(super) async fn ask(
         }
     }
     let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
-    let outgoing =
-        Outgoing { body: body.into(), id, connection: link.connection, headers, deadline, questions: Questions::None };
+    let outgoing = Outgoing {
+        body: body.into(),
+        id,
+        connection: link.connection,
+        headers,
+        footing: Arc::clone(&link.footing),
+        deadline,
+        questions: Questions::None,
+    };
     timeout_at(deadline, exchange(link, outgoing)).await.map_err(|_| TransportError::TimedOut)?
 }
 

@@ -216,6 +216,7 @@ async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<(u64, M
         id,
         connection: link.connection,
         headers,
+        footing: Arc::clone(&link.footing),
         deadline: Instant::now() + FETCH_TIMEOUT,
         questions: Questions::None,
     };
@@ -281,7 +282,7 @@ impl Shared {
     pub(super) fn updated(&self, session: Option<u128>, link: &Arc<Link>, update: &Update<'_>) {
         let is_common = || {
             let is_own = || self.links.known().is_some_and(|own| Arc::ptr_eq(&own, link));
-            !link.is_alone() && (link.session.is_none() || is_own())
+            !link.is_alone() && (link.footing.session.is_none() || is_own())
         };
         match session.and_then(|session| self.watches.known(session)) {
             Some(watch) => watch.subscribers.tell(update),

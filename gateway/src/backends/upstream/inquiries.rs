@@ -206,6 +206,7 @@ impl Inquiry {
             id,
             connection: self.link.connection,
             headers: self.link.headers(),
+            footing: Arc::clone(&self.link.footing),
             deadline: end,
             // On a pipe that many share a question would be anybody's.
             questions: if self.link.is_alone() { Questions::Own } else { Questions::None },

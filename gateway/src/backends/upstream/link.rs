@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::place::Place;
 use crate::backends::offer::Offer;
-use crate::backends::transport::{Transport, TransportError};
+use crate::backends::transport::{Footing, Transport, TransportError};
 use crate::mcp::log_level::Threshold;
-use crate::mcp::mirror;
 use crate::mcp::version::Era;
 
 /// An agreement with an upstream.
@@ -17,10 +16,9 @@ use crate::mcp::version::Era;
 pub(super) struct Link {
     /// Whether requests carry what they need, or rely on a handshake.
     pub(super) era: Era,
-    /// The revision, as a header.
-    pub(super) version: HeaderValue,
-    /// `Mcp-Session-Id`, where the server minted one.
-    pub(super) session: Option<HeaderValue>,
+    /// The revision, and the session where the server minted one, as HTTP says
+    /// them.
+    pub(super) footing: Arc<Footing>,
     /// How the server is reached.
     pub(super) transport: Arc<dyn Transport>,
     /// The connection the agreement was made over.
@@ -41,12 +39,7 @@ pub(super) struct Link {
 impl Link {
     /// The headers every request on this footing has.
     pub(super) fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
-        headers.insert(mirror::PROTOCOL_VERSION, self.version.clone());
-        if let Some(session) = &self.session {
-            headers.insert(mirror::SESSION_ID, session.clone());
-        }
-        headers
+        self.footing.headers()
     }
 
     /// Whether it is over a pipe which is one client's alone: what becomes of
@@ -59,7 +52,7 @@ impl Link {
     /// servers do that know no better way: 400 with -32000 ("no valid session
     /// id", "not initialized"). It comes before anything is processed.
     pub(super) fn disowned_by(&self, status: Option<u16>, code: i64) -> bool {
-        self.session.is_some() && status == Some(400) && code == -32000
+        self.footing.session.is_some() && status == Some(400) && code == -32000
     }
 
     /// Sends a notification.
@@ -82,15 +75,15 @@ impl Link {
     }
 
     /// Whether the server has something for it that it must be told the end of.
-    pub(super) const fn is_own(&self) -> bool {
-        self.session.is_some() || self.is_alone()
+    pub(super) fn is_own(&self) -> bool {
+        self.footing.session.is_some() || self.is_alone()
     }
 
     /// Ends what the server has for it: the session, or the whole pipe.
     pub(super) async fn end(&self) {
         if self.is_alone() {
             self.transport.close().await;
-        } else if self.session.is_some() {
+        } else if self.footing.session.is_some() {
             self.transport.end_session(self.headers()).await;
         }
     }

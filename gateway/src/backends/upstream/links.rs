@@ -114,7 +114,7 @@ impl Links {
         let agree = async {
             let next_id = || self.next_id();
             let link = Arc::new(handshake::agree(&self.transport, &next_id, deadline).await?);
-            tracing::debug!(era = ?link.era, version = ?link.version, "agreed with the upstream");
+            tracing::debug!(era = ?link.era, version = ?link.footing.version, "agreed with the upstream");
             self.probed.store(self.now(), Ordering::Relaxed);
             self.offer.store(Some(Arc::clone(&link.offer)));
             self.own.store(Some(Arc::clone(&link)));
@@ -166,7 +166,7 @@ impl Links {
         // A client's own pipe does not depend on that of the others.
         let Some(own) = own.as_ref() else { return self.pipes.ready(key) };
         // Who can be asked something says so in a handshake of its own.
-        if own.era == Era::Modern || own.session.is_none() && abilities.is_empty() {
+        if own.era == Era::Modern || own.footing.session.is_none() && abilities.is_empty() {
             return Some(Arc::clone(own));
         }
         let Some(kept) = self.sessions.get(key) else { return self.pipes.ready(key) };

@@ -98,7 +98,8 @@ impl Relay {
                 Ok(Answer::Message { message, code })
             }
             Event::Question(question) => {
-                Ok(Answer::Message { message: parking::park(Box::new(self), question).await?, code: None })
+                let parked = Box::pin(parking::park(Box::new(self), question));
+                Ok(Answer::Message { message: parked.await?, code: None })
             }
         }
     }
@@ -137,7 +138,7 @@ impl Relay {
                 handshake::drain(self.messages);
                 (finished.map(|(message, _)| message), Next::End)
             }
-            Ok(Event::Question(question)) => (parking::park(self, question).await, Next::End),
+            Ok(Event::Question(question)) => (Box::pin(parking::park(self, question)).await, Next::End),
             Err(rejection) => (Err(rejection), Next::End),
         }
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -114,7 +115,7 @@ fn created(answer: &Value) -> Option<Value> {
 }
 
 /// The call of the model's tool, by the same caller.
-fn call(request: &McpRequest, model: &str, body: Bytes) -> Result<Box<McpRequest>, ()> {
+fn call(request: &McpRequest, model: &str, body: ByteString) -> Result<Box<McpRequest>, ()> {
     let envelope = Envelope::scan(&body).map_err(|_| ())?;
     let (id, params) = (envelope.id, envelope.params);
     let record = CallRecord::new(request.record.request_id.clone(), request.record.traceparent.clone());

@@ -94,7 +94,7 @@ impl Shared {
         let link = self.links.own(deadline).await.map_err(|error| self.failed(request, &error))?;
         let place = match (link.era, &request.session) {
             (Era::Modern, _) => Place::Listened,
-            (Era::Legacy, Some(session)) if link.session.is_some() => {
+            (Era::Legacy, Some(session)) if link.footing.session.is_some() => {
                 let abilities = self.answering(session.abilities);
                 Place::Own(self.watches.of(self, session, abilities).ok_or(Rejection::Overloaded)?)
             }

@@ -74,7 +74,7 @@ impl Shared {
         let request = &call.request;
         if (request.era(), era) == (Era::Modern, Era::Legacy) {
             // Stateless clients know no such names; the server's own are for nobody.
-            let params = Members::get(message.whole(), "params").and_then(untagged);
+            let params = Members::get(&message.whole, "params").and_then(untagged);
             return Some(params.map(|(meta, left)| (message.place(meta), left)).into_iter().collect());
         }
         let tool = match &call.callee {
@@ -82,7 +82,7 @@ impl Shared {
             Callee::Tool(tool) if request.params.task().is_some() => &tool.full_name,
             _ => return Some(Edits::new()),
         };
-        let Some(params) = Members::get(message.whole(), "params") else { return Some(Edits::new()) };
+        let Some(params) = Members::get(&message.whole, "params") else { return Some(Edits::new()) };
         let is_status = matches!(&message.kind, UpstreamKind::Notification { method, .. } if method == STATUS);
         let flat = if is_status { Some(Members::get(params, "taskId")?) } else { None };
         let mut edits = Edits::new();

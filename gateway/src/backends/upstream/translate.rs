@@ -138,7 +138,7 @@ pub(super) fn call(
             cuts.spans.iter().for_each(|cut| splice.remove(cut.start + span.start()..cut.end + span.start()));
         }
     }
-    splice.apply(&request.body)
+    splice.apply(request.body.as_bytes())
 }
 
 /// What is inserted so that a stateless server finds what it needs: members
@@ -224,7 +224,7 @@ pub(super) fn answer(
             match (request.era(), era) {
                 (Era::Legacy, Era::Modern) => downgrade(&mut splice, request, message, members)?,
                 (Era::Modern, Era::Legacy) if members.result_type.is_none() => {
-                    let is_empty = message.bytes[result.start() + 1..].trim_ascii_start().starts_with(b"}");
+                    let is_empty = message.whole[result.start() + 1..].trim_ascii_start().starts_with('}');
                     splice.insert(result.start() + 1, stateless_members(&request.operation));
                     if !is_empty {
                         splice.insert(result.start() + 1, b",");
@@ -249,11 +249,11 @@ pub(super) fn answer(
             }
             let Some(id) = id else {
                 // It could not read the id, but we know whose answer it is.
-                let error = splice.apply(&message.bytes.slice(error.range()));
+                let error = splice.apply(&message.whole.as_bytes().slice(error.range()));
                 return Ok(response_with_error(request.id_text(), &error));
             };
             splice.replace(*id, request.id_text().as_bytes());
-            return Ok(splice.apply(&message.bytes));
+            return Ok(splice.apply(message.whole.as_bytes()));
         }
         UpstreamKind::Notification { progress_token, .. } => {
             if let (Some(theirs), Some(ours)) = (progress_token, request.params.meta.progress_token) {
@@ -264,7 +264,7 @@ pub(super) fn answer(
             return Err(cannot_bridge(request, "the server asks for something during the call"));
         }
     }
-    Ok(splice.apply(&message.bytes))
+    Ok(splice.apply(message.whole.as_bytes()))
 }
 
 /// What a stateless client must find in a result (MCP 2026-07-28, "Results",

@@ -130,7 +130,7 @@ impl Shared {
     /// where there is one and the client hears it; what it says from now on,
     /// once this returns.
     pub(super) async fn watch(self: &Arc<Self>, session: &Arc<Session>, link: &Link, deadline: Instant) {
-        let is_own = link.era == Era::Legacy && link.session.is_some() && !self.transport.is_pipe();
+        let is_own = link.era == Era::Legacy && link.footing.session.is_some() && !self.transport.is_pipe();
         if is_own && session.outbox().is_read() {
             let watch = self.watches.of(self, session, self.answering(session.abilities));
             if let Some(watch) = watch.filter(|_| link.offer.has("logging")) {
@@ -253,7 +253,7 @@ impl Watch {
                     ("notifications/message", params) if !wants(params.map(|params| message.text(params))) => {}
                     ("notifications/message" | "notifications/elicitation/complete", _) => {
                         // A client that does not read hears no more.
-                        let _ = session.outbox().push(message.bytes.clone());
+                        let _ = session.outbox().push(message.whole.as_bytes().clone());
                     }
                     (other, _) => {
                         shared.catalogs.hear(other);

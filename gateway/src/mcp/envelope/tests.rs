@@ -3,7 +3,7 @@ use crate::mcp::params::KNOWN;
 use crate::mcp::reference::Reference;
 
 fn scan(text: &str) -> Result<Envelope<'_>, EnvelopeError> {
-    Envelope::scan(text.as_bytes())
+    Envelope::scan(text)
 }
 
 fn refusal(text: &str) -> &'static str {
@@ -102,7 +102,6 @@ fn what_is_not_json_is_said_without_quoting_it() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(Envelope::scan(b"{\"a\":\"\xff\"}"), Err(EnvelopeError::NotJson(_))));
     let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}1{}}}"#, "[".repeat(500), "]".repeat(500));
     assert!(matches!(scan(&deep), Err(EnvelopeError::NotJson(_))));
 }

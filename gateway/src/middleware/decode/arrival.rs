@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use http::HeaderMap;
 use http::request::Parts;
 use portcullis_policies::Principal;
@@ -144,7 +144,7 @@ impl Arrival {
         let _ = self.record.rpc_method.set(operation.method());
         McpRequest {
             operation,
-            body: Bytes::new(),
+            body: ByteString::new(),
             id: None,
             params: Params::default(),
             version: Version::NEWEST_LEGACY,

@@ -22,7 +22,6 @@ use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::json::MAX_DEPTH;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::{Fault, Scanner};
-use crate::mcp::splice::Span;
 use crate::mcp::sse;
 use crate::mcp::version::{Era, Version};
 use crate::middleware::encode::{self, Events};
@@ -62,13 +61,13 @@ pub(super) fn split(body: &Bytes) -> Result<Vec<Member>, Rejection> {
     let mut scanner = Scanner::bounded(text, MAX_DEPTH + 1);
     let (mut messages, mut is_full) = (Vec::new(), false);
     let read = scanner.array(|scanner| {
-        let message = Span::of(scanner.value()?, text);
+        let message = scanner.value()?;
         is_full = messages.len() >= MAX_MESSAGES;
         if is_full {
             // Nothing of it is served, so that it need not be read on.
             return Err(Fault::Malformed);
         }
-        messages.push(Member::of(body.slice(message.range())));
+        messages.push(Member::of(message, body));
         Ok(())
     });
     if is_full {
@@ -84,11 +83,13 @@ pub(super) fn split(body: &Bytes) -> Result<Vec<Member>, Rejection> {
 // === impl Member ===
 
 impl Member {
-    fn of(body: Bytes) -> Self {
-        let Ok(envelope) = Envelope::scan(&body) else { return Self { body, refused: None, is_answered: true } };
+    /// `message` is a part of `batch`.
+    fn of(message: &str, batch: &Bytes) -> Self {
+        let body = batch.slice_ref(message.as_bytes());
+        let Ok(envelope) = Envelope::scan(message) else { return Self { body, refused: None, is_answered: true } };
         let refused = (envelope.method() == Some("initialize")).then(|| Refused {
             rejection: Rejection::InvalidRequest { detail: "`initialize` is never part of a batch" },
-            id: envelope.id.map(|id| super::message::text(&body, id).to_owned()),
+            id: envelope.id.map(|id| message[id.range()].to_owned()),
             era: Era::Legacy,
         });
         let is_answered = envelope.id.is_some() && matches!(envelope.kind, Kind::Method(_));

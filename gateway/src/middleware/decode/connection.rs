@@ -140,12 +140,11 @@ impl Connection {
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let request = match messages.decoder.decode(self.arrival(messages), &message) {
+        let request = match messages.decoder.decode(self.arrival(messages), message) {
             Ok(Decoded::Request(request)) => request,
             Ok(Decoded::Nothing) => return,
             Err(refused) => return self.refuse(refused).await,
         };
-        drop(message);
         match request.operation {
             Operation::Cancelled if request.session.is_none() => return self.cancel(&request),
             // Taken in at once: nobody is asked.

@@ -93,7 +93,7 @@ impl Decoder {
     fn of_state(&self, arrival: &Arrival, message: &Bytes) -> Option<Arc<str>> {
         let text = std::str::from_utf8(message).ok()?;
         MEMBERS.iter().find(|member| text.contains(**member))?;
-        let envelope = Envelope::scan(message).ok()?;
+        let envelope = Envelope::scan(text).ok()?;
         let (server, principal) = (arrival.server.as_deref(), arrival.principal.name());
         let keys = self.sessions.keys();
         let of_task = || {
@@ -147,11 +147,12 @@ fn lost(message: &Bytes) -> Option<Refused> {
     if message.is_empty() {
         return None;
     }
-    let Ok(envelope) = Envelope::scan(message) else {
+    let text = std::str::from_utf8(message).unwrap_or_default();
+    let Ok(envelope) = Envelope::scan(text) else {
         return Some(Refused { rejection, id: None, era: Era::Legacy });
     };
     envelope.method()?;
-    let id = std::str::from_utf8(&message[envelope.id?.range()]).ok()?.to_owned();
+    let id = text[envelope.id?.range()].to_owned();
     let era = if envelope.params.meta.names_version { Era::Modern } else { Era::Legacy };
     Some(Refused { rejection, id: Some(id), era })
 }

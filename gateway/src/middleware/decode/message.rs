@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use tokio::time::Instant;
 
 use super::arrival::{Arrival, Wire};
@@ -17,7 +18,6 @@ use crate::mcp::operation::{ItemKind, Operation, ResourceUri};
 use crate::mcp::reference::Reference;
 use crate::mcp::request::{Filter, McpRequest};
 use crate::mcp::session::Session;
-use crate::mcp::splice::Span;
 use crate::mcp::task::{PATIENCE, TaskVerb};
 use crate::mcp::version::{Era, Version};
 use crate::rejection::Rejection;
@@ -40,23 +40,23 @@ pub(super) struct Refused {
 
 impl Decoder {
     /// Makes sense of a message, or says why there is none.
-    pub(super) fn decode(&self, arrival: Arrival, body: &Bytes) -> Result<Decoded, Refused> {
-        let envelope = Envelope::scan(body).map_err(|error| match error {
-            EnvelopeError::NotJson(detail) => {
-                Refused { rejection: Rejection::NotJson { detail }, id: None, era: Era::Legacy }
-            }
+    pub(super) fn decode(&self, arrival: Arrival, body: Bytes) -> Result<Decoded, Refused> {
+        let not_json = |detail| Refused { rejection: Rejection::NotJson { detail }, id: None, era: Era::Legacy };
+        let body = ByteString::try_from(body).map_err(|_| not_json("the body is not UTF-8".to_owned()))?;
+        let envelope = Envelope::scan(&body).map_err(|error| match error {
+            EnvelopeError::NotJson(detail) => not_json(detail),
             EnvelopeError::NotJsonRpc { detail, id } => Refused {
                 rejection: Rejection::InvalidRequest { detail },
-                id: id.map(|id| text(body, id).to_owned()),
+                id: id.map(|id| body[id.range()].to_owned()),
                 era: Era::Legacy,
             },
         })?;
         let version = headers::version(&arrival.headers);
         let era = if stateless::is_stateless(&envelope, &version) { Era::Modern } else { Era::Legacy };
         let id = envelope.id;
-        self.accept(arrival, envelope, body, era, version).map_err(|rejection| Refused {
+        self.accept(arrival, envelope, &body, era, version).map_err(|rejection| Refused {
             rejection,
-            id: id.map(|id| text(body, id).to_owned()),
+            id: id.map(|id| body[id.range()].to_owned()),
             era,
         })
     }
@@ -65,7 +65,7 @@ impl Decoder {
         &self,
         arrival: Arrival,
         envelope: Envelope<'_>,
-        body: &Bytes,
+        body: &ByteString,
         era: Era,
         version: NamedVersion,
     ) -> Result<Decoded, Rejection> {
@@ -96,7 +96,7 @@ impl Decoder {
         let abilities = match (&session, envelope.params.meta.client_capabilities) {
             // Asked on the stream of the answer.
             (Some(session), _) if arrival.accepts.stream => session.abilities,
-            (None, Some(span)) if era == Era::Modern => Capabilities::read(text(body, span)),
+            (None, Some(span)) if era == Era::Modern => Capabilities::read(&body[span.range()]),
             _ => Capabilities::NONE,
         };
         let deadline = match operation {
@@ -133,7 +133,7 @@ impl Decoder {
         arrival: Arrival,
         envelope: &Envelope<'_>,
         said: Said,
-        body: &Bytes,
+        body: &ByteString,
         era: Era,
         version: NamedVersion,
     ) -> Result<Decoded, Rejection> {
@@ -175,7 +175,7 @@ impl Decoder {
         envelope: &Envelope<'_>,
         era: Era,
         arrival: &Arrival,
-        body: &Bytes,
+        body: &ByteString,
     ) -> Result<Operation, Rejection> {
         let server = arrival.server.as_deref();
         if envelope.id.is_none() {
@@ -247,8 +247,4 @@ pub(super) fn check_meta(envelope: &Envelope<'_>) -> Result<(), Rejection> {
         return Err(Rejection::invalid_params("`progressToken` may have at most 1 KiB"));
     }
     Ok(())
-}
-
-pub(super) fn text(body: &[u8], span: Span) -> &str {
-    std::str::from_utf8(&body[span.range()]).unwrap_or("null")
 }

@@ -51,7 +51,7 @@ impl Decoder {
         arrival.accepts = Accepts { json: true, stream: asked.streams };
         let tool = if self.backends.has_model(&asked.model) { asked.model.clone() } else { NO_MODEL.to_owned() };
         let Decoded::Request(mut request) =
-            self.decode(arrival, &asked.call_of(&tool)).map_err(|refused| refused.rejection)?
+            self.decode(arrival, asked.call_of(&tool)).map_err(|refused| refused.rejection)?
         else {
             return Err(Rejection::Internal);
         };

@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Decoder;
 use super::arrival::Arrival;
-use super::message::{check_meta, text};
+use super::message::check_meta;
 use crate::backends::tool::full_name;
 use crate::mcp::capabilities::declares;
 use crate::mcp::envelope::Envelope;
@@ -49,7 +47,7 @@ impl Decoder {
         envelope: &Envelope<'_>,
         era: Era,
         arrival: &Arrival,
-        body: &Bytes,
+        body: &str,
     ) -> Result<Operation, Rejection> {
         if let Some(verb) = TaskVerb::of_method(method, era) {
             return self.task(verb, envelope, era, arrival, body);
@@ -81,7 +79,7 @@ impl Decoder {
         envelope: &Envelope<'_>,
         era: Era,
         arrival: &Arrival,
-        body: &Bytes,
+        body: &str,
     ) -> Result<Operation, Rejection> {
         if era == Era::Modern {
             check_knows_tasks(envelope, body)?;
@@ -96,8 +94,8 @@ impl Decoder {
 }
 
 /// Whether a stateless client says that it knows tasks.
-fn check_knows_tasks(envelope: &Envelope<'_>, body: &Bytes) -> Result<(), Rejection> {
-    let said = envelope.params.meta.client_capabilities.map_or("{}", |span| text(body, span));
+fn check_knows_tasks(envelope: &Envelope<'_>, body: &str) -> Result<(), Rejection> {
+    let said = envelope.params.meta.client_capabilities.map_or("{}", |span| &body[span.range()]);
     if declares(said, EXTENSION) { Ok(()) } else { Err(Rejection::missing_extension(EXTENSION)) }
 }
 
@@ -110,11 +108,11 @@ fn level(envelope: &Envelope<'_>) -> Result<Operation, Rejection> {
     })
 }
 
-fn listen(envelope: &Envelope<'_>, body: &Bytes) -> Result<Operation, Rejection> {
+fn listen(envelope: &Envelope<'_>, body: &str) -> Result<Operation, Rejection> {
     check_meta(envelope)?;
     let filter = envelope.params.notifications();
     let filter = filter.ok_or_else(|| Rejection::invalid_params("`notifications` must be an object"))?;
-    let filter = SubscriptionFilter::read(text(body, filter)).map_err(Rejection::invalid_params)?;
+    let filter = SubscriptionFilter::read(&body[filter.range()]).map_err(Rejection::invalid_params)?;
     if !filter.task_ids.is_empty() {
         check_knows_tasks(envelope, body)?;
     }

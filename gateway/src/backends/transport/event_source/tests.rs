@@ -122,6 +122,7 @@ const ENDPOINT: &str = ": hello\n\nevent: other\ndata: 1\n\nevent: endpoint\ndat
 
 fn outgoing(id: u64, connection: u64) -> Outgoing {
     Outgoing {
+        footing: Arc::default(),
         body: format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call"}}"#).into(),
         id,
         connection,

@@ -45,7 +45,8 @@ async fn server(get: &'static str) -> (Arc<FallbackTransport>, Arc<Mutex<Option<
 fn outgoing(connection: u64) -> Outgoing {
     let deadline = Instant::now() + SOON;
     let body = Bytes::from_static(b"{}");
-    Outgoing { body, id: 1, connection, headers: HeaderMap::new(), deadline, questions: Questions::None }
+    let (headers, footing) = (HeaderMap::new(), Arc::default());
+    Outgoing { body, id: 1, connection, headers, footing, deadline, questions: Questions::None }
 }
 
 #[tokio::test]

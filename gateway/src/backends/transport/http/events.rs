@@ -10,16 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 
 use super::super::way::{ContentType, EVENT_STREAM, Way, cause, content_type, refusal};
-use super::super::{Messages, TransportError};
+use super::super::{Footing, Messages, TransportError};
 use crate::body::Body;
 use crate::http_client::Answer;
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
-use crate::mcp::{mirror, sse};
+use crate::mcp::sse;
 
 /// `Last-Event-ID` (WHATWG HTML, "Server-sent events").
 const LAST_EVENT_ID: http::HeaderName = http::HeaderName::from_static("last-event-id");
@@ -35,10 +35,8 @@ const MAX_FAILURES: u32 = 3;
 /// What a stream is part of, and how it is taken up again.
 pub(super) struct Origin {
     pub(super) way: Arc<Way>,
-    /// `MCP-Protocol-Version` of the request.
-    pub(super) version: Option<HeaderValue>,
-    /// The session that the request was part of, or that its answer opened.
-    pub(super) session: Option<HeaderValue>,
+    /// Of the request; its session may be one that the answer opened.
+    pub(super) footing: Arc<Footing>,
     /// Whether the stream belongs to a request, so that it ends with a response.
     pub(super) answers: bool,
 }
@@ -72,28 +70,12 @@ pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
 // === impl Origin ===
 
 impl Origin {
-    /// A request with these headers.
-    pub(super) fn of(way: &Arc<Way>, headers: &HeaderMap, answers: bool) -> Self {
-        Self {
-            way: Arc::clone(way),
-            version: headers.get(mirror::PROTOCOL_VERSION).cloned(),
-            session: headers.get(mirror::SESSION_ID).cloned(),
-            answers,
-        }
-    }
-
     /// Opens the stream after the event of this id.
     async fn reopen(&self, after: HeaderValue) -> Result<Answer, TransportError> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = self.footing.headers();
         headers.insert(header::ACCEPT, EVENT_STREAM);
         headers.insert(LAST_EVENT_ID, after);
-        let Self { way, version, session, .. } = self;
-        for (name, value) in [(mirror::PROTOCOL_VERSION, version), (mirror::SESSION_ID, session)] {
-            if let Some(value) = value {
-                headers.insert(name, value.clone());
-            }
-        }
-        let response = way.send_briefly(Method::GET, headers, Body::empty()).await?;
+        let response = self.way.send_briefly(Method::GET, headers, Body::empty()).await?;
         match (response.status(), content_type(response.headers())) {
             (StatusCode::OK, ContentType::EventStream) => Ok(response.into_body()),
             (status, _) => Err(refusal(status, response.headers(), false)),

@@ -92,6 +92,7 @@ fn outgoing(headers: HeaderMap) -> Outgoing {
         body: Bytes::from_static(b"{}"),
         id: 1,
         connection: CONNECTION,
+        footing: Arc::new(Footing::of(&headers)),
         headers,
         deadline: Instant::now() + SOON,
         questions: Questions::None,

@@ -38,6 +38,7 @@ fn transport(script: &str) -> Arc<StdioTransport> {
 
 fn outgoing(id: u64, connection: u64) -> Outgoing {
     Outgoing {
+        footing: Arc::default(),
         body: format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call"}}"#).into(),
         id,
         connection,

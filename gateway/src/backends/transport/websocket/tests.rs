@@ -87,6 +87,7 @@ impl Server {
 
 fn outgoing(id: u64, connection: u64) -> Outgoing {
     Outgoing {
+        footing: Arc::default(),
         body: format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call"}}"#).into(),
         id,
         connection,

@@ -106,7 +106,11 @@ async fn any_revision_with_a_handshake_is_agreed_to() {
         });
         settle().await;
         let link = fixture.upstream.shared.links.known();
-        assert_eq!(link.is_some_and(|link| link.version == version), agreed, "{version}");
+        assert_eq!(
+            link.is_some_and(|link| link.footing.version.as_ref().is_some_and(|said| said == version)),
+            agreed,
+            "{version}"
+        );
     }
 }
 

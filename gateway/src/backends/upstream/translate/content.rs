@@ -2,6 +2,9 @@
 //! URIs of resources where several upstreams stand behind one endpoint, and
 //! kinds of content that the client's revision does not have.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use crate::backends::uri;
@@ -13,6 +16,10 @@ use crate::mcp::scanner::string;
 use crate::mcp::splice::{Edits, Span};
 use crate::mcp::task::TaskVerb;
 use crate::mcp::version::Version;
+
+/// How the types of the blocks begin that hold URIs. Most results have none,
+/// and all are searched.
+static RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"resource"));
 
 /// How content must look to one client.
 #[derive(Clone, Copy)]
@@ -45,7 +52,7 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
         Operation::CallTool { .. } if form.may_change(result) => "content",
         Operation::GetPrompt { .. } if form.may_change(result) => "messages",
         Operation::ReadResource(_) => "contents",
-        Operation::Task { .. } if result.contains("\"resource") => "content",
+        Operation::Task { .. } if holds_resource(result) => "content",
         _ => return edits,
     };
     let holder = match request.operation {
@@ -75,7 +82,7 @@ pub(super) fn edits(request: &McpRequest, label: &str, message: &UpstreamMessage
 impl Form<'_> {
     /// Whether a result may hold a block that is changed.
     fn may_change(self, result: &str) -> bool {
-        result.contains("\"resource") || self.embeds_audio && result.contains("\"audio")
+        holds_resource(result) || self.embeds_audio && result.contains("\"audio")
     }
 
     /// One block of content.
@@ -115,6 +122,10 @@ impl Form<'_> {
         let line = if title.is_empty() { address.into_owned() } else { format!("{title}: {address}") };
         format!(r#"{{"type":"text","text":{}}}"#, quoted(&line))
     }
+}
+
+fn holds_resource(result: &str) -> bool {
+    RESOURCE.find(result.as_bytes()).is_some()
 }
 
 /// Audio as an embedded resource: its data and type stay as they are written.

@@ -21,7 +21,8 @@ fn take(pipe: &Pipe, text: &str) {
 fn outgoing(id: u64, questions: Questions) -> Outgoing {
     let deadline = Instant::now() + Duration::from_secs(30);
     let body = Bytes::from_static(b"{}");
-    Outgoing { body, id, connection: 1, headers: HeaderMap::new(), deadline, questions }
+    let (headers, footing) = (HeaderMap::new(), Arc::default());
+    Outgoing { body, id, connection: 1, headers, footing, deadline, questions }
 }
 
 fn heard(messages: &mut Messages) -> Option<Bytes> {

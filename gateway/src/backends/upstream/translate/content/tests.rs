@@ -18,7 +18,7 @@ fn heard(operation: Operation, server: Option<&str>, version: Version, result: &
     let edits = edits(&request, "crm", &message, span);
     let mut splice = Splice::default();
     edits.iter().for_each(|(span, text)| splice.replace(*span, text.as_bytes()));
-    let text = String::from_utf8(splice.apply(&message.bytes).to_vec()).unwrap();
+    let text = String::from_utf8(splice.apply(message.whole.as_bytes()).to_vec()).unwrap();
     text[r#"{"jsonrpc":"2.0","id":7,"result":"#.len()..text.len() - 1].to_owned()
 }
 
