@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::compression::{CompressionBody, CompressionLayer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::map_response_body::MapResponseBodyLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 pub use self::shared::Shared;
@@ -55,7 +56,7 @@ use crate::telemetry::AccessLog;
 pub type Stack = Shared<Request<Incoming>, Response<ResponseBody>, Infallible>;
 
 /// What goes out: compressed where that was asked for, observed to its end.
-pub type ResponseBody = Observed<CompressionBody<UnsyncBoxBody<Bytes, BodyError>>>;
+pub type ResponseBody = Observed<Box<CompressionBody<UnsyncBoxBody<Bytes, BodyError>>>>;
 
 /// The same for what another replica passes on.
 pub type ReplicaStack = Shared<Request<Incoming>, Response<ReplicaBody>, Infallible>;
@@ -205,6 +206,8 @@ pub fn build(parts: Parts) -> Stacks {
         .layer(SetSensitiveRequestHeadersLayer::new(
             [AUTHORIZATION].into_iter().chain(parts.authenticator.key_header().cloned()),
         ))
+        // A body that may be compressed is large, and answers are moved often.
+        .layer(MapResponseBodyLayer::new(Box::new))
         // Answers are compressed where the client asks and it pays, never streams.
         .layer(
             CompressionLayer::new()

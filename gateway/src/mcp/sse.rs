@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr2;
 use smallvec::SmallVec;
 
 /// One event's data may not be larger; an upstream that sends more is cut off.
@@ -161,8 +162,7 @@ impl Decoder {
                 self.buffer.advance(1);
             }
         }
-        let end = self.buffer[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        let Some(end) = end else {
+        let Some(end) = memchr2(b'\n', b'\r', &self.buffer[self.searched..]) else {
             self.searched = self.buffer.len();
             return None;
         };
@@ -223,7 +223,7 @@ fn field_value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
 pub fn encode(message: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(message.len() + 24);
     event.extend_from_slice(b"event: message\n");
-    if message.contains(&b'\n') || message.contains(&b'\r') {
+    if memchr2(b'\n', b'\r', message).is_some() {
         // JSON may be written over several lines.
         for line in message.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
             push_line(&mut event, line);

@@ -6,12 +6,16 @@
 //! whose events have ids can be taken up again; what is asked for is what came
 //! after the last of them, so nothing is delivered twice.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body::Body as _;
 use tokio::time::sleep;
 
 use super::super::way::{ContentType, EVENT_STREAM, Way, cause, content_type, refusal};
@@ -41,8 +45,23 @@ pub(super) struct Origin {
     pub(super) answers: bool,
 }
 
+/// The messages of an event stream. Its end is an error: what closes a stream
+/// is the response, which the reader has then seen.
+pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
+    let reading = Reading { origin, body, decoder: sse::Decoder::default(), last: None, resumptions: 0 };
+    Box::pin(Events::Reading(reading))
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly all streams are read to their end")]
+enum Events {
+    Reading(Reading),
+    /// It broke off, and is taken up again.
+    Resuming(BoxFuture<'static, Result<Reading, TransportError>>),
+    Ended,
+}
+
 /// An event stream being read.
-struct Events {
+struct Reading {
     origin: Origin,
     body: Answer,
     decoder: sse::Decoder,
@@ -50,21 +69,6 @@ struct Events {
     last: Option<Bytes>,
     /// How often it was taken up again since then.
     resumptions: u32,
-    ended: bool,
-}
-
-/// The messages of an event stream. Its end is an error: what closes a stream
-/// is the response, which the reader has then seen.
-pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
-    let events = Events { origin, body, decoder: sse::Decoder::default(), last: None, resumptions: 0, ended: false };
-    Box::pin(futures_util::stream::unfold(events, |mut events| async {
-        if events.ended {
-            return None;
-        }
-        let message = events.next().await;
-        events.ended = message.is_err();
-        Some((message, events))
-    }))
 }
 
 // === impl Origin ===
@@ -85,15 +89,48 @@ impl Origin {
 
 // === impl Events ===
 
-impl Events {
-    async fn next(&mut self) -> Result<Bytes, TransportError> {
+impl Stream for Events {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            let error = match this {
+                Self::Reading(reading) => match ready!(reading.poll_message(cx)) {
+                    Ok(message) => return Poll::Ready(Some(Ok(message))),
+                    Err(error) => error,
+                },
+                Self::Resuming(resuming) => match ready!(resuming.as_mut().poll(cx)) {
+                    Ok(reading) => {
+                        *this = Self::Reading(reading);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Self::Ended => return Poll::Ready(None),
+            };
+            match (std::mem::replace(this, Self::Ended), error) {
+                // Streams of which nobody can say where they broke off are most.
+                (Self::Reading(reading), TransportError::Disconnected(end)) if reading.decoder.last_id().is_some() => {
+                    *this = Self::Resuming(Box::pin(reading.resume(end)));
+                }
+                (_, error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
         loop {
             if let Some(message) = self.decoder.next_event() {
                 self.resumptions = 0;
                 self.last = self.decoder.last_id().is_some().then(|| message.clone());
-                return Ok(message);
+                return Poll::Ready(Ok(message));
             }
-            let end = match self.body.frame().await {
+            let end = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => "the stream ended before the response".to_owned(),
                 Some(Err(error)) => cause(&error),
                 Some(Ok(frame)) => {
@@ -103,18 +140,13 @@ impl Events {
                     continue;
                 }
             };
-            // Streams of which nobody can say where they broke off are most.
-            if self.decoder.last_id().is_none() {
-                return Err(TransportError::Disconnected(end));
-            }
-            // Large, and seldom needed.
-            Box::pin(self.resume(end)).await?;
+            return Poll::Ready(Err(TransportError::Disconnected(end)));
         }
     }
 
     /// Opens the stream again, unless that cannot be or the response was all
     /// there was to come; `end` says how it broke off.
-    async fn resume(&mut self, end: String) -> Result<(), TransportError> {
+    async fn resume(mut self, end: String) -> Result<Self, TransportError> {
         let mut failures = 0;
         while let Some(after) = self.resumable() {
             if self.resumptions >= MAX_RESUMPTIONS || failures >= MAX_FAILURES {
@@ -126,7 +158,7 @@ impl Events {
                 Ok(body) => {
                     self.body = body;
                     self.decoder = std::mem::take(&mut self.decoder).resumed();
-                    return Ok(());
+                    return Ok(self);
                 }
                 // It may be back in a moment.
                 Err(TransportError::Unreachable(_) | TransportError::Disconnected(_) | TransportError::TimedOut)
