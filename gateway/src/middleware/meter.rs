@@ -81,7 +81,8 @@ struct Running {
 struct Called {
     name: Arc<str>,
     abilities: Capabilities,
-    backends: Arc<Backends>,
+    /// Until it is written down: a stream that outlasts them keeps none.
+    backends: Option<Arc<Backends>>,
     metrics: Arc<Metrics>,
 }
 
@@ -145,7 +146,7 @@ where
             Wanted::Tool(_) => request.tool().map(|name| Called {
                 name: Arc::clone(name),
                 abilities: request.abilities,
-                backends: Arc::clone(&self.layer.backends),
+                backends: Some(Arc::clone(&self.layer.backends)),
                 metrics: Arc::clone(&self.layer.metrics),
             }),
             Wanted::Prompt(name) => {
@@ -201,7 +202,8 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for MeterFuture<F> {
         };
         let answer = ready!(inner.poll(cx));
         // The call ends here, save where its answer streams on.
-        let Some(running) = running.take() else { return Poll::Ready(answer) };
+        let Some(mut running) = running.take() else { return Poll::Ready(answer) };
+        running.note();
         Poll::Ready(match answer {
             Ok(Answer::Stream(stream)) => Ok(Answer::Stream(Box::pin(stream.inspect(move |_| {
                 // Held for as long as the stream is.
@@ -214,17 +216,32 @@ impl<F: Future<Output = Result<Answer, Rejection>>> Future for MeterFuture<F> {
 
 // === impl Running ===
 
+impl Running {
+    /// Writes down which tool it was where the call did not get so far as to be
+    /// served, if there is such a tool: any other name is a caller's invention.
+    fn note(&mut self) {
+        let record = &self.record;
+        if let Some(called) = &mut self.called
+            && let Some(backends) = called.backends.take()
+            && record.tool.get().is_none()
+            && let Some((_, tool)) = backends.known_tool(&called.name, called.abilities)
+        {
+            record.tool.get_or_init(|| Arc::clone(&tool.full_name));
+            record.upstream.get_or_init(|| Arc::clone(&tool.upstream));
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
+        self.note();
         let record = &self.record;
         let status = record.status().unwrap_or_else(|| {
             // It was refused, or nobody waited for its end.
             record.set_status(CallStatus::Error);
             CallStatus::Error
         });
-        if let Some(called) = &self.called {
-            called.note(record);
-            let metrics = &called.metrics;
+        if let Some(Called { metrics, .. }) = &self.called {
             let tool = record.tool.get().map_or(UNKNOWN_TOOL, |tool| tool);
             let upstream = record.upstream.get().map_or(UNKNOWN_TOOL, |upstream| upstream);
             metrics.call_finished(tool, upstream, status, record.started.elapsed());
@@ -234,21 +251,6 @@ impl Drop for Running {
         }
         if let Some((reservation, arguments)) = self.audit.take() {
             reservation.record(AuditEntry::new(Arc::clone(record), arguments.as_deref()));
-        }
-    }
-}
-
-// === impl Called ===
-
-impl Called {
-    /// Writes down which tool it was where the call did not get so far as to be
-    /// served, if there is such a tool: any other name is a caller's invention.
-    fn note(&self, record: &CallRecord) {
-        if record.tool.get().is_none()
-            && let Some((_, tool)) = self.backends.known_tool(&self.name, self.abilities)
-        {
-            record.tool.get_or_init(|| Arc::clone(&tool.full_name));
-            record.upstream.get_or_init(|| Arc::clone(&tool.upstream));
         }
     }
 }

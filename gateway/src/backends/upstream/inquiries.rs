@@ -25,7 +25,7 @@ use crate::backends::transport::{Outgoing, Questions, Reply};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::{Members, quoted};
-use crate::mcp::places::{Place, Places};
+use crate::mcp::places::Places;
 use crate::mcp::request::McpRequest;
 use crate::mcp::scanner::string;
 use crate::mcp::splice::Span;
@@ -57,7 +57,6 @@ pub(super) struct Inquiries {
 /// What one task asks.
 #[derive(Debug)]
 pub(super) struct Inquiry {
-    _place: Place,
     own: Arc<str>,
     link: Arc<Link>,
     /// What its client can be asked.
@@ -108,12 +107,13 @@ impl Inquiries {
         }
         let place = shared.inquiries.places.take(request.caller())?;
         let (own, link) = (Arc::clone(&name.1), Arc::clone(link));
-        let inquiry = Arc::new(Inquiry { _place: place, own, link, abilities, state: watch::Sender::default() });
+        let inquiry = Arc::new(Inquiry { own, link, abilities, state: watch::Sender::default() });
         all.insert(name.clone(), Arc::clone(&inquiry));
         let (shared, running, request) = (Arc::clone(shared), Arc::clone(&inquiry), Box::new(request.clone()));
         tokio::spawn(async move {
             running.hear(&shared, &request).await;
             shared.inquiries.all().remove(&name);
+            drop(place);
             running.end().await;
         });
         Some(inquiry)
