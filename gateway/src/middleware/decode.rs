@@ -9,6 +9,7 @@ mod arrival;
 mod batch;
 mod body;
 mod connection;
+mod doors;
 mod elsewhere;
 mod event_source;
 mod headers;
@@ -27,10 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
-use http::header::ACCEPT;
-use http::request::Parts;
 use http::{Method, Request, Response};
-use hyper::upgrade::OnUpgrade;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -47,7 +45,6 @@ use crate::backends::Backends;
 use crate::backends::answer::Answer;
 use crate::body::{Body, BodyError};
 use crate::door::Door;
-use crate::mcp::mirror;
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::{Session, Sessions};
 use crate::mcp::version::Era;
@@ -172,7 +169,7 @@ where
 impl Decoder {
     /// A future is moved as a whole, and no smaller than the largest of what it
     /// may come to. So what nearly all requests are, messages that are posted, is
-    /// apart from all else.
+    /// apart from all else ([`doors`]).
     fn serve<S, B>(
         self: Arc<Self>,
         request: Request<B>,
@@ -213,100 +210,6 @@ impl Decoder {
     /// Whether a path may name it.
     fn is_upstream(&self, name: &str) -> bool {
         self.backends.named(name).is_some() && !self.backends.has_model(name)
-    }
-
-    /// What comes through any door but as a message that is posted.
-    async fn serve_door<S, B>(
-        self: Arc<Self>,
-        door: Door,
-        mut head: Parts,
-        body: B,
-        inner: S,
-    ) -> Result<Response<Body>, Rejection>
-    where
-        S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone + Send + Sync + 'static,
-        S::Future: Send,
-        B: http_body::Body<Data = Bytes> + Unpin,
-        B::Error: Into<BodyError>,
-    {
-        if let Door::Server(name) = &door
-            && !self.is_upstream(name)
-        {
-            return Err(Rejection::NoSuchPath);
-        }
-        let passing = Passing::of(self.settings.replicas.as_ref(), &head);
-        match (&door, &head.method) {
-            (Door::EventSourcePost | Door::RestInvoke | Door::ChatCompletions, &Method::POST)
-            | (Door::WebSocket | Door::EventSource | Door::RestTools | Door::Models | Door::Model(_), &Method::GET) => {
-            }
-            (Door::Mcp | Door::Server(_), &Method::GET | &Method::DELETE) => {
-                if stateless::names_stateless(&headers::version(&head.headers)) {
-                    // There are no sessions (2026-07-28, Streamable HTTP).
-                    return Err(Rejection::MethodNotAllowed { allow: "POST" });
-                }
-                let server = if let Door::Server(name) = door { Some(name) } else { None };
-                let is_end = head.method == Method::DELETE;
-                let take = if is_end { Arrival::new } else { Arrival::of_stream };
-                let arrival = take(head, server, self.settings.request_timeout)?;
-                return match self.pass_on(passing, &arrival, &Bytes::new()).await {
-                    Passage::Answered(response) => Ok(response),
-                    Passage::Refused(refused) => Err(refused.rejection),
-                    Passage::Here if is_end => Box::pin(self.end_session(arrival, inner)).await,
-                    Passage::Here => Box::pin(self.open_stream(arrival, inner)).await,
-                };
-            }
-            (Door::Unknown | Door::OpenAi, _) => return Err(Rejection::NoSuchPath),
-            _ => return Err(Rejection::MethodNotAllowed { allow: door.allow() }),
-        }
-        if door.is_openai() {
-            // Answered with JSON or events, as the body asks.
-            head.headers.remove(ACCEPT);
-        }
-        if door.is_openai() || matches!(door, Door::RestTools | Door::RestInvoke) {
-            // Of MCP's transport; they mean nothing here.
-            head.headers.remove(mirror::PROTOCOL_VERSION);
-            head.headers.remove(mirror::SESSION_ID);
-        }
-        let upgrade = head.extensions.remove::<OnUpgrade>();
-        if matches!(door, Door::WebSocket | Door::EventSourcePost) {
-            // What is answered are messages, not this request.
-            head.headers.remove(ACCEPT);
-        }
-        let query = head.uri.query().filter(|_| door == Door::EventSourcePost).map(str::to_owned);
-        let arrival = Arrival::new(head, None, self.settings.request_timeout)?;
-        match &door {
-            Door::EventSource => {
-                let messages = Messages::new(Arc::clone(&self), inner);
-                self.settings.connections.event_sources.open(&arrival, self.sessions.keys(), messages)
-            }
-            Door::EventSourcePost => {
-                let message = self.json_body(&arrival, body).await?;
-                match self.pass_on_posted(passing, &arrival, query.as_deref(), &message).await {
-                    Passage::Here => {}
-                    Passage::Answered(response) => return Ok(response),
-                    Passage::Refused(refused) => return Err(refused.rejection),
-                }
-                let messages = Messages::new(Arc::clone(&self), inner);
-                let sources = &self.settings.connections.event_sources;
-                Box::pin(sources.post(&arrival, query.as_deref(), self.sessions.keys(), &messages, message)).await
-            }
-            Door::WebSocket => {
-                let max_message_bytes = self.settings.max_body_bytes;
-                let messages = Messages::new(Arc::clone(&self), inner);
-                self.websockets.open(&arrival, upgrade, messages, max_message_bytes)
-            }
-            Door::RestTools => rest::tools(Box::pin(self.plain(arrival, Bytes::from_static(rest::LIST), inner)).await?),
-            Door::RestInvoke => {
-                let message = rest::call(&self.json_body(&arrival, body).await?)?;
-                rest::invoked(Box::pin(self.plain(arrival, message, inner)).await?)
-            }
-            Door::Models => Box::pin(self.models(arrival, inner)).await,
-            Door::Model(name) => Box::pin(self.model(name, arrival, inner)).await,
-            Door::ChatCompletions => Box::pin(self.complete(arrival, body, inner)).await,
-            Door::Mcp | Door::Server(_) | Door::Unknown | Door::OpenAi | Door::ResourceMetadata | Door::Health => {
-                Err(Rejection::NoSuchPath)
-            }
-        }
     }
 
     /// The body of a request, which must be JSON.
