@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -91,11 +91,13 @@ pub enum Reply {
         /// One JSON-RPC message.
         message: Bytes,
     },
-    /// A stream of messages.
+    /// A stream of messages: notifications about the request and questions,
+    /// then its response.
     Stream {
-        /// Notifications about the request and questions, then its response.
-        /// Dropping it before its end abandons the request: HTTP closes the
-        /// stream.
+        /// The first, where it has come; on HTTP perhaps the response itself.
+        first: Option<Bytes>,
+        /// The others. Dropping it before its end abandons the request: HTTP
+        /// closes the stream.
         messages: Messages,
         /// `Mcp-Session-Id`, where the answer minted one.
         session: Option<HeaderValue>,
@@ -220,6 +222,15 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
     /// Ends connections and processes; later requests are `Unreachable`.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Messages after a first one, where there is one.
+#[must_use]
+pub fn after(first: Option<Bytes>, messages: Messages) -> Messages {
+    match first {
+        Some(first) => Box::pin(stream::iter([Ok(first)]).chain(messages)),
+        None => messages,
+    }
 }
 
 // === impl Footing ===

@@ -101,6 +101,12 @@ impl UpstreamMessage {
         Ok(Self { whole, kind })
     }
 
+    /// Whether it answers a request.
+    #[must_use]
+    pub const fn is_response(&self) -> bool {
+        matches!(self.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. })
+    }
+
     /// Where a part of the text stands.
     ///
     /// # Panics

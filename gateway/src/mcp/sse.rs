@@ -96,6 +96,13 @@ impl Decoder {
         None
     }
 
+    /// Whether nothing that came is yet to be reported.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let ends_line = self.after_cr && *self.buffer == *b"\n";
+        (self.buffer.is_empty() || ends_line) && matches!(self.data, Data::None)
+    }
+
     /// The name of the event that [`next_event`](Self::next_event) returned
     /// last; empty where it had none, which means `message`.
     #[must_use]

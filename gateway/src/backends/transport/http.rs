@@ -3,7 +3,9 @@
 
 mod events;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,7 +15,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::timeout_at;
 
-use self::events::{Origin, messages};
+use self::events::{Origin, begun, messages};
 use super::way::{ContentType, EVENT_STREAM, JSON, Way, cause, content_type, refusal};
 use super::{Footing, Messages, Outgoing, Reply, Transport, TransportError};
 use crate::backends::settings::HttpSettings;
@@ -118,7 +120,10 @@ async fn read_reply(response: Response<Answer>, mut origin: Origin) -> Result<Re
             if session.is_some() {
                 Arc::make_mut(&mut origin.footing).session.clone_from(&session);
             }
-            Ok(Reply::Stream { messages: messages(response.into_body(), origin), session })
+            // Not across an await: every request would have room for it.
+            let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+            let (first, messages) = begun(response.into_body(), origin, &mut Context::from_waker(&waker));
+            Ok(Reply::Stream { first, messages, session })
         }
         ContentType::Other => {
             Err(TransportError::Garbage(format!("HTTP {} without JSON or an event stream", status.as_u16())))

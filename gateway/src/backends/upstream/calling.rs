@@ -64,7 +64,8 @@ pub(super) enum First {
         /// The HTTP status, where it is no success.
         status: Option<u16>,
     },
-    Stream(Messages),
+    /// Something else, if anything, and what comes after it.
+    Stream { begun: Option<UpstreamMessage>, messages: Messages },
 }
 
 /// Why an attempt came to nothing.
@@ -134,10 +135,10 @@ impl Shared {
                     let (message, code) = self.finish(&call, &mut sent, &message)?;
                     return Ok(Answer::Message { message, code });
                 }
-                Ok(Attempted { first: First::Stream(messages), sent }) => {
+                Ok(Attempted { first: First::Stream { begun, messages }, sent }) => {
                     self.answered(&sent.link);
                     let (deadline, waits) = (call.deadline, call.waits_for_long(&sent.link));
-                    let relay = Relay::new(self, call, sent, messages);
+                    let relay = Relay::new(self, call, sent, begun, messages);
                     // Who waits for long hears that it is waited for.
                     return if waits {
                         Ok(Answer::Stream(relay.messages()))
@@ -226,7 +227,15 @@ impl Shared {
         // The transport keeps the deadline.
         let reply = waiting.for_it(Some(&mut sent), link.transport.request(outgoing)).await?;
         let first = reply.and_then(|reply| match reply {
-            Reply::Stream { messages, .. } => Ok(First::Stream(messages)),
+            Reply::Stream { first: None, messages, .. } => Ok(First::Stream { begun: None, messages }),
+            Reply::Stream { first: Some(first), messages, .. } => {
+                let begun = handshake::scan(first)?;
+                if !begun.is_response() {
+                    return Ok(First::Stream { begun: Some(begun), messages });
+                }
+                handshake::drain(messages);
+                Ok(First::Response { message: handshake::checked(begun, id)?, status: None })
+            }
             Reply::Message { message, .. } => {
                 Ok(First::Response { message: handshake::response(message, id)?, status: None })
             }

@@ -18,7 +18,7 @@ use super::asked;
 use super::introduction::Introduction;
 use super::link::Link;
 use crate::backends::offer::Offer;
-use crate::backends::transport::{Footing, Messages, Outgoing, Questions, Reply, Transport, TransportError};
+use crate::backends::transport::{Footing, Messages, Outgoing, Questions, Reply, Transport, TransportError, after};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::version::{Era, Version};
@@ -263,7 +263,7 @@ async fn exchange(link: &Link, outgoing: Outgoing) -> Result<Asked, TransportErr
         Reply::Refusal { status, message } => {
             return Ok(Asked { message: refusal(message, id)?, session: None, status: Some(status) });
         }
-        Reply::Stream { messages, session } => (messages, session),
+        Reply::Stream { first, messages, session } => (after(first, messages), session),
     };
     loop {
         let next = messages.next().await;

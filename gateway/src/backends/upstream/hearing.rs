@@ -16,7 +16,7 @@ use super::link::Link;
 use super::links::SessionKey;
 use super::subscribing::Honoured;
 use super::{Shared, asked, sent};
-use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError};
+use crate::backends::transport::{Messages, Outgoing, Questions, Reply, TransportError, after};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::Capabilities;
 use crate::mcp::changes::Kind;
@@ -221,7 +221,7 @@ async fn subscribe(shared: &Shared, link: &Link, version: u64) -> Result<(u64, M
         questions: Questions::None,
     };
     let mut messages = match shared.transport.request(outgoing).await? {
-        Reply::Stream { messages, .. } => messages,
+        Reply::Stream { first, messages, .. } => after(first, messages),
         // An error: the server offers no such stream.
         Reply::Message { .. } | Reply::Refusal { .. } => return Err(TransportError::Status(405)),
     };

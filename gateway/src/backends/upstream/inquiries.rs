@@ -21,7 +21,7 @@ use super::link::Link;
 use super::tasks::related;
 use super::{Shared, asked, sent};
 use crate::backends::answer::response;
-use crate::backends::transport::{Outgoing, Questions, Reply};
+use crate::backends::transport::{Outgoing, Questions, Reply, after};
 use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
 use crate::mcp::capabilities::{Capabilities, Question};
 use crate::mcp::json::{Members, quoted};
@@ -212,7 +212,7 @@ impl Inquiry {
             questions: if self.link.is_alone() { Questions::Own } else { Questions::None },
         };
         let mut messages = match self.link.transport.request(outgoing).await {
-            Ok(Reply::Stream { messages, .. }) => messages,
+            Ok(Reply::Stream { first, messages, .. }) => after(first, messages),
             Ok(Reply::Message { .. } | Reply::Refusal { .. }) => return Waited::Answered,
             Err(_) => return Waited::Broken,
         };

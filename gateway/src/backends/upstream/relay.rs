@@ -32,6 +32,8 @@ pub(super) struct Relay {
     pub(super) shared: Arc<Shared>,
     pub(super) call: Call,
     pub(super) sent: Sent,
+    /// What the server said first, where it is yet to be handed on.
+    begun: Option<UpstreamMessage>,
     pub(super) messages: Messages,
     /// What a client with a session is being asked.
     asking: Option<Box<Asking>>,
@@ -67,9 +69,15 @@ enum Happened {
 // === impl Relay ===
 
 impl Relay {
-    pub(super) const fn new(shared: Arc<Shared>, call: Call, sent: Sent, messages: Messages) -> Self {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        call: Call,
+        sent: Sent,
+        begun: Option<UpstreamMessage>,
+        messages: Messages,
+    ) -> Self {
         let first_by = Some(call.deadline);
-        Self { shared, call, sent, messages, asking: None, first_by }
+        Self { shared, call, sent, begun, messages, asking: None, first_by }
     }
 
     /// Waits for the first message: where that is the response, it is the
@@ -146,6 +154,11 @@ impl Relay {
     /// The next thing that is the client's business. While a person is asked
     /// there is no deadline but the question's own.
     pub(super) async fn next(&mut self, mut deadline: Instant) -> Result<Event, Rejection> {
+        if let Some(begun) = self.begun.take()
+            && let Some(event) = self.sort(begun)?
+        {
+            return Ok(event);
+        }
         loop {
             let is_asking = self.asking.as_ref().is_some_and(|asking| !asking.is_empty());
             let messages = &mut self.messages;

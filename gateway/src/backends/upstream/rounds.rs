@@ -157,7 +157,7 @@ async fn drive(
             First::Response { message: response, .. } => {
                 return shared.finish(&call, &mut sent, &response).map(|(message, _)| message);
             }
-            First::Stream(messages) => Relay::new(Arc::clone(&shared), call, sent, messages),
+            First::Stream { begun, messages } => Relay::new(Arc::clone(&shared), call, sent, begun, messages),
         };
         message = loop {
             let deadline = Instant::now() + shared.settings.timeout;

@@ -24,6 +24,26 @@ fn events_are_found_wherever_the_stream_is_cut() {
 }
 
 #[test]
+fn what_is_yet_to_be_reported_is_known() {
+    for (stream, is_empty) in [
+        ("data: 1\n\n", true),
+        ("data: 1\r\r", true),
+        ("data: 1\r\n\r\n", true),
+        ("data: 1\r\n\r\n\n", false),
+        ("data: 1\n\ndata: 2\n\n", false),
+        ("data: 1\r\n\r\ndat", false),
+    ] {
+        let mut decoder = Decoder::default();
+        decoder.push(&Bytes::from_static(stream.as_bytes())).unwrap();
+        assert_eq!(decoder.next_event().unwrap(), "1");
+        assert_eq!(decoder.is_empty(), is_empty, "{stream:?}");
+    }
+    let mut decoder = Decoder::default();
+    decoder.push(&Bytes::from_static(b"data: 1\n")).unwrap();
+    assert_eq!((decoder.next_event(), decoder.is_empty()), (None, false), "an event has begun");
+}
+
+#[test]
 fn names_ids_and_pauses_are_read() {
     let mut decoder = Decoder::default();
     let mut after = |text: &'static str| {

@@ -148,8 +148,8 @@ async fn requests_are_posted_and_answered_on_the_stream() {
         stream.send("data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}\n\n".to_owned()).unwrap();
     };
     let (reply, ()) = tokio::join!(server.transport.request(outgoing(7, number)), speaking);
-    let Ok(Reply::Stream { messages, .. }) = reply else { panic!("{reply:?}") };
-    assert_eq!(messages.collect::<Vec<_>>().await.len(), 2);
+    let Ok(Reply::Stream { first: Some(_), messages, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!(messages.collect::<Vec<_>>().await.len(), 1);
     let (uri, headers, body) = server.posted(1).await.remove(0);
     assert_eq!((uri.as_str(), &headers["authorization"]), ("/messages?session=a", &"Bearer k".parse().unwrap()));
     assert_eq!((&headers["content-type"], &headers["x-request-id"]), (&JSON, &"r".parse().unwrap()));

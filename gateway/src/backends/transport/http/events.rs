@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, stream};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use tokio::time::sleep;
@@ -22,7 +22,7 @@ use super::super::way::{ContentType, EVENT_STREAM, Way, cause, content_type, ref
 use super::super::{Footing, Messages, TransportError};
 use crate::body::Body;
 use crate::http_client::Answer;
-use crate::mcp::answer::{UpstreamKind, UpstreamMessage};
+use crate::mcp::answer::UpstreamMessage;
 use crate::mcp::sse;
 
 /// `Last-Event-ID` (WHATWG HTML, "Server-sent events").
@@ -48,8 +48,18 @@ pub(super) struct Origin {
 /// The messages of an event stream. Its end is an error: what closes a stream
 /// is the response, which the reader has then seen.
 pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
-    let reading = Reading { origin, body, decoder: sse::Decoder::default(), last: None, resumptions: 0 };
-    Box::pin(Events::Reading(reading))
+    Box::pin(Events::of(body, origin))
+}
+
+/// The same, and apart from it the first message, where that came along with
+/// the head. Many streams hold the response alone and have ended by then: of
+/// those only how they ended is kept.
+pub(super) fn begun(body: Answer, origin: Origin, cx: &mut Context<'_>) -> (Option<Bytes>, Messages) {
+    let mut events = Events::of(body, origin);
+    match events.begin(cx) {
+        Begun::Ended(first, end) => (first, Box::pin(stream::iter([Err(end)]))),
+        Begun::Open(first) => (first, Box::pin(events)),
+    }
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all streams are read to their end")]
@@ -60,11 +70,21 @@ enum Events {
     Ended,
 }
 
+/// What has come of a stream.
+enum Begun {
+    /// All of it, at most one message, and how it ended.
+    Ended(Option<Bytes>, TransportError),
+    /// Perhaps a message; it goes on.
+    Open(Option<Bytes>),
+}
+
 /// An event stream being read.
 struct Reading {
     origin: Origin,
     body: Answer,
     decoder: sse::Decoder,
+    /// How the body ended, where it has.
+    end: Option<TransportError>,
     /// The last message, where the stream could be taken up again after it.
     last: Option<Bytes>,
     /// How often it was taken up again since then.
@@ -88,6 +108,28 @@ impl Origin {
 }
 
 // === impl Events ===
+
+impl Events {
+    fn of(body: Answer, origin: Origin) -> Self {
+        let decoder = sse::Decoder::default();
+        Self::Reading(Reading { origin, body, decoder, end: None, last: None, resumptions: 0 })
+    }
+
+    /// Reads what has come.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Begun {
+        let first = match Pin::new(&mut *self).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => message,
+            Poll::Ready(Some(Err(end))) => return Begun::Ended(None, end),
+            Poll::Ready(None) | Poll::Pending => return Begun::Open(None),
+        };
+        if let Self::Reading(reading) = self
+            && let Some(end) = reading.ended(cx)
+        {
+            return Begun::Ended(Some(first), end);
+        }
+        Begun::Open(Some(first))
+    }
+}
 
 impl Stream for Events {
     type Item = Result<Bytes, TransportError>;
@@ -130,18 +172,33 @@ impl Reading {
                 self.last = self.decoder.last_id().is_some().then(|| message.clone());
                 return Poll::Ready(Ok(message));
             }
-            let end = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => "the stream ended before the response".to_owned(),
-                Some(Err(error)) => cause(&error),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.decoder.push(&data).map_err(|error| TransportError::Garbage(error.to_string()))?;
-                    }
-                    continue;
-                }
-            };
-            return Poll::Ready(Err(TransportError::Disconnected(end)));
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(Err(end));
+            }
+            ready!(self.poll_body(cx));
         }
+    }
+
+    /// Takes in the next part of the body, or how it ended.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => Some(TransportError::Disconnected("the stream ended before the response".to_owned())),
+            Some(Err(error)) => Some(TransportError::Disconnected(cause(&error))),
+            Some(Ok(frame)) => {
+                let taken = frame.into_data().map_or(Ok(()), |data| self.decoder.push(&data));
+                taken.err().map(|error| TransportError::Garbage(error.to_string()))
+            }
+        };
+        Poll::Ready(())
+    }
+
+    /// How the stream has ended, where nothing of it is left and it cannot be
+    /// taken up again.
+    fn ended(&mut self, cx: &mut Context<'_>) -> Option<TransportError> {
+        if self.decoder.last_id().is_some() || (self.end.is_none() && self.poll_body(cx).is_pending()) {
+            return None;
+        }
+        if self.decoder.is_empty() { self.end.take() } else { None }
     }
 
     /// Opens the stream again, unless that cannot be or the response was all
@@ -184,5 +241,5 @@ pub(super) fn pause(asked: Option<Duration>) -> Duration {
 
 fn is_response(message: &Bytes) -> bool {
     let scanned = UpstreamMessage::scan(message.clone());
-    scanned.is_ok_and(|message| matches!(message.kind, UpstreamKind::Result { .. } | UpstreamKind::Error { .. }))
+    scanned.is_ok_and(|message| message.is_response())
 }

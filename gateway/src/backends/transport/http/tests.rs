@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::super::Questions;
+use super::super::{Questions, after};
 use super::*;
 use crate::http_client::HttpClient;
 
@@ -164,7 +164,7 @@ async fn events_arrive_one_by_one() {
     let (sender, body) = arriving();
     let body = Mutex::new(Some(body));
     let server = Server::new(move |_| answer(200, "text/event-stream", body.lock().unwrap().take().unwrap())).await;
-    let (Reply::Stream { mut messages, .. }, ()) = ({
+    let (Reply::Stream { first, messages, .. }, ()) = ({
         let reply = server.ask();
         let first = async { sender.send(Bytes::from_static(b": hi\n\ndata: 1\n\nda")).unwrap() };
         let (reply, ()) = tokio::join!(reply, first);
@@ -172,6 +172,7 @@ async fn events_arrive_one_by_one() {
     }) else {
         panic!()
     };
+    let mut messages = after(first, messages);
     assert_eq!(messages.next().await.unwrap().unwrap(), "1");
     assert!(messages.next().now_or_never().is_none());
     sender.send(Bytes::from_static(b"ta: 2\r\n\r\n")).unwrap();
@@ -181,11 +182,54 @@ async fn events_arrive_one_by_one() {
     assert!(messages.next().await.is_none());
 }
 
+/// What was said of a request that a server answers with these bytes alone.
+async fn begun(body: &'static [u8]) -> (Option<Bytes>, Messages) {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+    let (transport, _serving) = raw_server(vec![[head, body].concat().leak()]).await;
+    match transport.request(outgoing(HeaderMap::new())).await.unwrap() {
+        Reply::Stream { first, messages, .. } => (first, messages),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_with_the_head_needs_no_stream() {
+    for whole in [
+        &b"content-length: 9\r\n\r\ndata: 1\n\n"[..],
+        b"content-length: 33\r\n\r\n: hi\n\nevent: message\r\ndata: 1\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n",
+    ] {
+        let (first, mut messages) = begun(whole).await;
+        assert_eq!(first.unwrap(), "1");
+        assert_eq!(messages.size_hint(), (1, Some(1)), "only how it ended");
+        assert!(matches!(messages.next().await, Some(Err(TransportError::Disconnected(_)))));
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_message_that_came_with_the_head_is_not_lost() {
+    let two = b"content-length: 18\r\n\r\ndata: 1\n\ndata: 2\n\n";
+    let (first, mut messages) = begun(two).await;
+    assert_eq!((first.unwrap(), messages.next().await.unwrap().unwrap()), ("1".into(), "2".into()));
+    assert!(matches!(messages.next().await, Some(Err(TransportError::Disconnected(_)))));
+
+    let nothing = b"content-length: 6\r\n\r\n: hi\n\n";
+    let (first, mut messages) = begun(nothing).await;
+    assert_eq!(first, None);
+    assert!(matches!(messages.next().await, Some(Err(TransportError::Disconnected(_)))));
+
+    let more = b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n";
+    let (first, messages) = begun(more).await;
+    let all: Vec<_> = after(first, messages).take(2).map(Result::unwrap).collect().await;
+    assert_eq!(all, ["1", "2"]);
+}
+
 #[tokio::test]
 async fn connections_are_used_again_also_after_streams() {
     let server = Server::new(|_| answer(200, "text/event-stream", "data: 1\n\n")).await;
     for _ in 0..5 {
-        let Ok(Reply::Stream { mut messages, .. }) = server.ask().await else { panic!() };
+        let Ok(Reply::Stream { first, messages, .. }) = server.ask().await else { panic!() };
+        let mut messages = after(first, messages);
         messages.next().await.unwrap().unwrap();
         assert!(messages.next().await.unwrap().is_err(), "the end");
     }
@@ -292,7 +336,10 @@ async fn a_stream_that_breaks_midway_says_so() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
                  9\r\ndata: 1\n\n\r\n9\r\ndat";
     let (transport, _serving) = raw_server(vec![head]).await;
-    let Ok(Reply::Stream { mut messages, .. }) = transport.request(outgoing(HeaderMap::new())).await else { panic!() };
+    let Ok(Reply::Stream { first, messages, .. }) = transport.request(outgoing(HeaderMap::new())).await else {
+        panic!()
+    };
+    let mut messages = after(first, messages);
     assert_eq!(messages.next().await.unwrap().unwrap(), "1");
     assert!(matches!(messages.next().await, Some(Err(TransportError::Disconnected(_)))));
 }

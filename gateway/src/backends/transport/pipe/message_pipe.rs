@@ -102,7 +102,7 @@ impl Pipe {
             Some(Delivery::Notification(message) | Delivery::Question { message, .. }) => Some(message),
             None => None,
         };
-        Ok(Reply::Stream { messages: ticket.into_messages(first), session: None })
+        Ok(Reply::Stream { first, messages: ticket.into_messages(), session: None })
     }
 
     /// Sends a notification, or an answer to a question of the server.

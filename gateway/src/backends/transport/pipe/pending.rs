@@ -79,7 +79,6 @@ pub(super) struct Ticket {
 /// What arrives for one request, until its end.
 struct Answer {
     ticket: Option<Ticket>,
-    first: Option<Bytes>,
 }
 
 // === impl Pending ===
@@ -207,9 +206,9 @@ impl Ticket {
         self.inbox.recv().await.unwrap_or_else(lost)
     }
 
-    /// What comes as a stream, which opens with a message that has arrived.
-    pub(super) fn into_messages(self, first: Option<Bytes>) -> Messages {
-        Box::pin(Answer { ticket: Some(self), first })
+    /// What comes from here on.
+    pub(super) fn into_messages(self) -> Messages {
+        Box::pin(Answer { ticket: Some(self) })
     }
 }
 
@@ -231,9 +230,6 @@ impl Stream for Answer {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
         let Some(ticket) = &mut self.ticket else { return Poll::Ready(None) };
         let delivery = match ticket.inbox.poll_recv(context) {
             Poll::Pending => return Poll::Pending,

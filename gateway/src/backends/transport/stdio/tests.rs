@@ -10,7 +10,7 @@ use http::HeaderMap;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::super::{Outgoing, Questions, Reply, Transport};
+use super::super::{Outgoing, Questions, Reply, Transport, after};
 use super::*;
 use crate::secret::Secret;
 
@@ -120,9 +120,9 @@ async fn progress_opens_a_stream_that_ends_with_the_response() {
         transport(&format!("read -r line; echo '{progress}'; echo '{progress}'; answer 3 done; read -r end"));
     let connection = transport.connect().await.unwrap();
     let reply = transport.request(outgoing(3, connection)).await.unwrap();
-    let Reply::Stream { messages, session: None } = reply else { panic!("{reply:?}") };
+    let Reply::Stream { first, messages, session: None } = reply else { panic!("{reply:?}") };
     let messages: Vec<_> =
-        messages.map(|message| String::from_utf8(message.unwrap().to_vec()).unwrap()).collect().await;
+        after(first, messages).map(|message| String::from_utf8(message.unwrap().to_vec()).unwrap()).collect().await;
     assert_eq!(messages, [progress, progress, &answer(3, "done")]);
 }
 

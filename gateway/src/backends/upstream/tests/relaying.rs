@@ -39,6 +39,25 @@ async fn progress_arrives_under_the_clients_own_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_along_with_the_head_is_handed_on_first() {
+    const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":$ID}}"#;
+    const NOBODYS: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
+    for messages in [&[PROGRESS, PROGRESS, RESULT][..], &[NOBODYS, RESULT], &[RESULT]] {
+        let fixture = Fixture::new(move |heard| match heard.method.as_str() {
+            "tools/call" => Say::Begun(messages.iter().map(|message| (*message).to_owned()).collect()),
+            _ => legacy(heard),
+        });
+        let heard = fixture.hear(with_token(Version::V2025_06_18, "5")).await;
+        assert_eq!(heard, streaming(messages).hear(with_token(Version::V2025_06_18, "5")).await);
+        assert_eq!(heard.last().unwrap(), r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#);
+        assert_eq!(heard.len(), messages.iter().filter(|message| **message != NOBODYS).count());
+        settle().await;
+        assert_eq!(fixture.script.heard("response").len(), usize::from(messages[0] == NOBODYS));
+        assert_eq!(fixture.outcome("ok"), Some(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_are_handed_on_before_the_response_is_there() {
     let fixture = streaming(&[r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#]);
     let Ok(Answer::Stream(mut stream)) = fixture.call(of_legacy_client()).await else { panic!() };

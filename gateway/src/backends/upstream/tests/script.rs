@@ -33,6 +33,8 @@ pub(in super::super) enum Say {
     Refusal(u16, i64),
     /// Messages; the stream stays open where the last is not the response.
     Stream(Vec<String>),
+    /// The same, of which the first comes along with the head.
+    Begun(Vec<String>),
     /// Messages, then the stream breaks off.
     Broken(Vec<String>),
     Fail(TransportError),
@@ -167,11 +169,20 @@ impl Transport for Script {
                 }
                 Say::Stream(messages) => {
                     let messages = stream_of(messages, id).chain(stream::pending()).boxed();
-                    Ok(Reply::Stream { messages, session: None })
+                    Ok(Reply::Stream { first: None, messages, session: None })
+                }
+                Say::Begun(mut messages) => {
+                    let first = Some(with_id(&messages.remove(0), id));
+                    let messages = stream_of(messages, id).chain(stream::pending()).boxed();
+                    Ok(Reply::Stream { first, messages, session: None })
                 }
                 Say::Broken(messages) => {
                     let end = stream::iter([Err(TransportError::Disconnected("broken".to_owned()))]);
-                    Ok(Reply::Stream { messages: stream_of(messages, id).chain(end).boxed(), session: None })
+                    Ok(Reply::Stream {
+                        first: None,
+                        messages: stream_of(messages, id).chain(end).boxed(),
+                        session: None,
+                    })
                 }
                 Say::Fail(error) => Err(error),
                 Say::Hang => {

@@ -17,10 +17,10 @@ async fn streaming(answers: Vec<(u16, String)>) -> Server {
 }
 
 async fn all(reply: Reply) -> Vec<Result<String, TransportError>> {
-    let Reply::Stream { messages, .. } = reply else { panic!("{reply:?}") };
+    let Reply::Stream { first, messages, .. } = reply else { panic!("{reply:?}") };
     tokio::time::timeout(
         SOON,
-        messages.map(|message| message.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())).collect(),
+        after(first, messages).map(|message| message.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())).collect(),
     )
     .await
     .unwrap()

@@ -60,8 +60,8 @@ async fn a_question_goes_to_the_one_call_whose_client_can_be_asked() {
     let mut own = Box::pin(pipe.request(outgoing(1, Questions::None)));
     assert!(own.as_mut().now_or_never().is_none());
     let (asked, ()) = tokio::join!(pipe.request(outgoing(2, Questions::Own)), async { take(&pipe, QUESTION) });
-    let Ok(Reply::Stream { mut messages, .. }) = asked else { panic!("{asked:?}") };
-    assert_eq!(heard(&mut messages).unwrap(), QUESTION);
+    let Ok(Reply::Stream { first: Some(first), mut messages, .. }) = asked else { panic!("{asked:?}") };
+    assert_eq!(first, QUESTION);
     assert_eq!(heard(&mut listener), None);
     take(&pipe, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
     assert!(heard(&mut messages).is_some());
@@ -72,7 +72,7 @@ async fn a_question_goes_to_the_one_call_whose_client_can_be_asked() {
 async fn a_call_of_a_pipes_one_client_is_a_stream_before_anything_is_said() {
     let (pipe, _) = pipe();
     let sent = pipe.request(outgoing(1, Questions::All)).await;
-    let Ok(Reply::Stream { mut messages, .. }) = sent else { panic!("{sent:?}") };
+    let Ok(Reply::Stream { first: None, mut messages, .. }) = sent else { panic!("{sent:?}") };
     assert_eq!(heard(&mut messages), None);
     take(&pipe, QUESTION);
     take(&pipe, CHANGED);
