@@ -52,7 +52,8 @@ impl Shared {
         let UpstreamKind::Error { code, .. } = message.kind else { return false };
         sent.answered();
         match (sent.link.era, code) {
-            (Era::Modern, HEADER_MISMATCH) => Box::pin(self.relist(call)).await,
+            // Turned down at the door, which a 200 would not be.
+            (Era::Modern, HEADER_MISMATCH) if status == Some(400) => Box::pin(self.relist(call)).await,
             _ if sent.link.disowned_by(status, code) => {
                 self.links.forget(&call.key, &sent.link);
                 true

@@ -227,6 +227,15 @@ async fn headers_that_went_stale_are_looked_up_and_the_call_sent_once_more() {
     });
     assert!(fixture.hear(of_legacy_client()).await[0].contains("-32020"));
     assert_eq!(fixture.script.heard("tools/call").len(), 2);
+
+    // With a status that is a success it may be the tool's own error.
+    const ERROR: &str = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32020,"message":"no"}}"#;
+    let said: [fn() -> Say; 2] = [|| Say::error(-32020), || Say::Begun(vec![ERROR.to_owned()])];
+    for say in said {
+        let fixture = Fixture::new(move |heard| if heard.method == "tools/call" { say() } else { modern(heard) });
+        assert!(fixture.hear(of_legacy_client()).await[0].contains("-32020"));
+        assert_eq!(fixture.script.heard("tools/call").len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
