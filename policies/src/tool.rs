@@ -44,6 +44,14 @@ pub enum GlobError {
 // === impl Target ===
 
 impl<'a> Target<'a> {
+    /// A resource's URI with its scheme in lower case, since schemes know no
+    /// case (RFC 3986 §3.1); `None` where it is written so already, and for all
+    /// else.
+    pub(crate) fn lowered(self) -> Option<String> {
+        let Self::Resource(uri) = self else { return None };
+        lowered(uri, uri.find(':')?)
+    }
+
     /// The name or URI asked for.
     pub fn name(self) -> &'a str {
         match self {
@@ -69,6 +77,18 @@ impl Glob {
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The pattern for URIs with schemes in lower case: what of it surely
+    /// stands for a scheme is so, too.
+    pub(crate) fn of_uris(self) -> Self {
+        let scheme = self.0.find([':', '*', '?']).unwrap_or_default();
+        lowered(&self.0, scheme).map_or(self, |lowered| Self(lowered.into()))
+    }
+
+    /// The same with what may stand for a scheme, where that is more.
+    pub(crate) fn of_all_uris(&self) -> Option<Self> {
+        lowered(&self.0, self.0.find(':')?).map(|lowered| Self(lowered.into()))
     }
 
     /// Whether the pattern stands for `name`.
@@ -108,6 +128,14 @@ impl Glob {
     pub(crate) fn is_literal(&self) -> bool {
         !self.0.contains(['*', '?'])
     }
+}
+
+/// Text whose first `count` bytes are in lower case; `None` where they are so
+/// already.
+fn lowered(text: &str, count: usize) -> Option<String> {
+    let (scheme, rest) = text.split_at(count);
+    let has_case = scheme.bytes().any(|byte| byte.is_ascii_uppercase());
+    has_case.then(|| scheme.to_ascii_lowercase() + rest)
 }
 
 /// Greedy with one step back to the last `*`: at worst the product of both

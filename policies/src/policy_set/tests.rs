@@ -41,6 +41,40 @@ policies:
 "#;
 
 #[test]
+fn schemes_know_no_case() {
+    let policies = set(r#"
+policies:
+  - name: all
+    resources: {allow: ["*"], deny: ["crm+urn:*", "HR+*", "*+FILE:*", "*/Secret:*", "x:Y*"]}
+  - name: some
+    subjects: {roles: [nobody]}
+    resources: {allow: ["*"]}
+"#);
+    for (uri, denied) in [
+        ("crm+urn:isbn:1", true),
+        ("crm+URN:isbn:1", true),
+        ("CRM+urn:isbn:1", true),
+        ("crm+urn2:isbn:1", false),
+        ("hr+urn:1", true),
+        ("Hr+urn:1", true),
+        ("crm+file:///x", true),
+        ("crm+File:///x", true),
+        ("crm://a/Secret:1", true),
+        ("x:Y1", true),
+        ("X:Y1", true),
+        ("x:y1", false),
+    ] {
+        let decided = decide(&policies, Resource(uri), &json!({}));
+        assert_eq!(decided.starts_with("denied by all"), denied, "{uri}: {decided}");
+    }
+    let policies = set(r#"policies: [{name: some, resources: {allow: ["CRM+urn:A*", "*+FILE:*"]}}]"#);
+    for (uri, allowed) in [("crm+urn:A1", true), ("crm+URN:A1", true), ("crm+urn:a1", false), ("crm+file:x", false)] {
+        assert_eq!(decide(&policies, Resource(uri), &json!({})).starts_with("allowed"), allowed, "{uri}");
+    }
+    assert!(decide(&set(ANALYSTS), Tool("CRM:search"), &json!({})).starts_with("denied"), "names have case");
+}
+
+#[test]
 fn deny_wins_over_allow_and_nothing_means_deny() {
     let policies = set(ANALYSTS);
     for (target, expected) in [
