@@ -84,6 +84,31 @@ fn nothing_but_messages_goes_to_standard_output_and_it_ends_with_its_client() {
     assert!(begun.elapsed() < Duration::from_secs(10), "it lingered for {:?}", begun.elapsed());
 }
 
+#[test]
+fn what_was_asked_before_the_end_of_input_is_answered() {
+    let home = Home::open();
+    process(&home, &[("demo", "{builtin: demo}")]);
+    let mut child = start(&home, KEY);
+    let mut input = child.stdin.take().unwrap();
+    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let list = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+    let call =
+        r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"demo__add","arguments":{"a":2,"b":3}}}"#;
+    write!(input, "{hello}\n{list}\n{call}\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let output = String::from_utf8(output.stdout).unwrap();
+    let mut answered: Vec<u64> = output
+        .lines()
+        .map(serde_json_of)
+        .filter(|said| said["result"].is_object())
+        .filter_map(|said| said["id"].as_u64())
+        .collect();
+    answered.sort_unstable();
+    assert_eq!(answered, [1, 2, 3], "{output}");
+}
+
 fn serde_json_of(line: &str) -> Value {
     line.parse().unwrap_or_else(|error| panic!("{error}: {line}"))
 }

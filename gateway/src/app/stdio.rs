@@ -28,6 +28,8 @@ use crate::secret::Secret;
 
 /// Messages that wait for a client that does not read.
 const MAX_WAITING: usize = 256;
+/// How long what the client asked last may take once its input has ended.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How long what is still to be said may take once the client has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,8 @@ pub(super) async fn run(
             let messages = current.load().messages.clone();
             connection.take(&messages, line).await;
         }
+        // A client that says all it has to say at once still listens.
+        let _ = tokio::time::timeout(LAST_ANSWERS, connection.finish()).await;
     };
     tokio::select! {
         () = reading => {}
