@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::version::Version;
+
 /// A set of abilities, out of a client's `capabilities` (MCP 2025-11-25,
 /// "Lifecycle"; 2026-07-28, `_meta`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +58,20 @@ impl Capabilities {
         }
         set |= if object("roots").is_some() { ROOTS } else { 0 };
         Self(set)
+    }
+
+    /// What a client of this revision can mean by them: it knows no questions
+    /// that came later.
+    #[must_use]
+    pub fn known_to(self, version: Version) -> Self {
+        let later = if version < Version::V2025_06_18 {
+            FORM | URL
+        } else if version < Version::V2025_11_25 {
+            URL
+        } else {
+            0
+        };
+        Self(self.0 & !later)
     }
 
     /// Whether the client can be asked nothing.
@@ -174,6 +190,21 @@ mod tests {
             for question in [Question::Sampling, Question::Form, Question::Url, Question::Roots] {
                 assert_eq!(capabilities.can(question), able.contains(&question), "{text} {question:?}");
             }
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_what_came_after_their_revision() {
+        let all = Capabilities::read(r#"{"sampling":{},"elicitation":{"form":{},"url":{}},"roots":{}}"#);
+        for (version, form, url) in [
+            (Version::V2025_03_26, false, false),
+            (Version::V2025_06_18, true, false),
+            (Version::V2025_11_25, true, true),
+            (Version::MODERN, true, true),
+        ] {
+            let known = all.known_to(version);
+            assert_eq!((known.can(Question::Form), known.can(Question::Url)), (form, url), "{version:?}");
+            assert!(known.can(Question::Sampling) && known.can(Question::Roots));
         }
     }
 

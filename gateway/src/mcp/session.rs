@@ -256,7 +256,9 @@ impl Sessions {
             principal: agreement.principal,
             server: agreement.server,
             home,
-            abilities: std::str::from_utf8(&agreement.capabilities).map_or(Capabilities::NONE, Capabilities::read),
+            abilities: std::str::from_utf8(&agreement.capabilities)
+                .map_or(Capabilities::NONE, Capabilities::read)
+                .known_to(agreement.version),
             asks: Asks::new(Arc::clone(&self.questions)),
             level: Threshold::default(),
             tasks: Made::default(),
