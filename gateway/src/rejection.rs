@@ -114,6 +114,11 @@ pub enum Rejection {
     },
     /// The session is unknown or has ended: the client must initialize again.
     UnknownSession,
+    /// A stream cannot be taken up where the client says.
+    UnknownEvent {
+        /// What is wrong with `Last-Event-ID`.
+        detail: &'static str,
+    },
     /// The protocol revision is not served (2026-07-28, code -32022).
     UnsupportedVersion {
         /// What was asked for.

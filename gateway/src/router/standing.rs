@@ -75,7 +75,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     let session = request.session.as_ref().ok_or(Rejection::Internal)?;
     let last = after.map(|id| {
         StreamId::read(router.sessions.keys(), session, id)
-            .ok_or(Rejection::InvalidRequest { detail: "Last-Event-ID is of no stream of this session" })
+            .ok_or(Rejection::UnknownEvent { detail: "Last-Event-ID is of no stream of this session" })
     });
     let last = last.transpose()?;
     let open = Open::of(router, request)?;
@@ -83,7 +83,7 @@ pub(super) fn open(router: &Router, request: &McpRequest, after: Option<&str>) -
     let (source, stream, position) = match last {
         Some((stream, number)) if stream.number != StreamId::STANDING => {
             let answer =
-                outbox.kept(stream).ok_or(Rejection::InvalidRequest { detail: "the answer is not kept any more" })?;
+                outbox.kept(stream).ok_or(Rejection::UnknownEvent { detail: "the answer is not kept any more" })?;
             // The connection it began on may seem to hold still.
             answer.detach();
             (Source::Answer(answer, number), stream, number)

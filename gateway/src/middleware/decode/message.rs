@@ -74,7 +74,10 @@ impl Decoder {
             Kind::Response(said) => return self.response(arrival, &envelope, *said, body, era, version),
         };
         let (version, session) = match era {
-            Era::Modern if envelope.id.is_none() => (Version::MODERN, None),
+            Era::Modern if envelope.id.is_none() => {
+                stateless::check_notification(&envelope, arrival.mirrors())?;
+                (Version::MODERN, None)
+            }
             Era::Modern => {
                 let version = stateless::check(&envelope, arrival.mirrors())?;
                 if envelope.params.meta.log_level_malformed {

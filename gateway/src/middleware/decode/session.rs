@@ -27,7 +27,7 @@ impl Decoder {
         let id = headers::needed_session_id(&arrival.headers)?;
         let session = self.sessions.get(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
         let after = arrival.headers.get(LAST_EVENT_ID).map(|id| {
-            let id = id.to_str().map_err(|_| Rejection::InvalidRequest { detail: "Last-Event-ID is none of ours" });
+            let id = id.to_str().map_err(|_| Rejection::UnknownEvent { detail: "Last-Event-ID is none of ours" });
             id.map(Box::from)
         });
         let mut request = arrival.into_request(Operation::OpenStream { after: after.transpose()? });
@@ -42,6 +42,7 @@ impl Decoder {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
+        headers::version(&arrival.headers)?;
         let id = headers::needed_session_id(&arrival.headers)?;
         let session = self.sessions.end(id, arrival.bearer()).ok_or(Rejection::UnknownSession)?;
         let mut ended = arrival.into_request(Operation::SessionEnded);

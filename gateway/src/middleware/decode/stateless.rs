@@ -40,9 +40,7 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Res
     if let Some(headers) = headers.filter(|headers| headers.contains_key(mirror::PROTOCOL_VERSION)) {
         equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
     }
-    let version = Version::parse(requested)
-        .filter(|version| version.era() == Era::Modern)
-        .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.chars().take(64).collect() })?;
+    let version = served(requested)?;
     let Some(headers) = headers else { return Ok(version) };
     equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
     let method = envelope.method().unwrap_or_default();
@@ -51,6 +49,23 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Res
         equal(headers, &mirror::NAME, name)?;
     }
     Ok(version)
+}
+
+/// Checks a notification, whose body need not say which revision it speaks.
+pub(super) fn check_notification(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Result<(), Rejection> {
+    let Some(headers) = headers else { return Ok(()) };
+    if let Some(requested) = &envelope.params.meta.protocol_version {
+        equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
+        served(requested)?;
+    }
+    equal(headers, &mirror::METHOD, envelope.method().unwrap_or_default())
+}
+
+/// The stateless revision of this name.
+fn served(requested: &str) -> Result<Version, Rejection> {
+    Version::parse(requested)
+        .filter(|version| version.era() == Era::Modern)
+        .ok_or_else(|| Rejection::UnsupportedVersion { requested: requested.chars().take(64).collect() })
 }
 
 /// What `Mcp-Name` repeats.

@@ -74,6 +74,7 @@ pub(super) fn outside(rejection: &Rejection, era: Era) -> Outside {
             let tool: String = tool.chars().take(128).collect();
             Outside::rpc(StatusCode::OK, -32602, format!("unknown tool: {tool}"))
         }
+        Rejection::UnknownEvent { detail } => Outside::rpc(StatusCode::BAD_REQUEST, -32602, *detail),
         Rejection::UnknownTask => Outside::rpc(StatusCode::OK, -32602, "unknown task"),
         Rejection::UnknownPrompt { prompt } => {
             let prompt: String = prompt.chars().take(128).collect();

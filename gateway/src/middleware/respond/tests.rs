@@ -51,6 +51,7 @@ fn table() -> Vec<Row> {
         (R::TimedOut, 504, Some(-31504), None, null.clone()),
         (R::NotJson { detail: text() }, 400, Some(-32700), None, null.clone()),
         (R::InvalidRequest { detail: "why" }, 400, Some(-32600), None, null.clone()),
+        (R::UnknownEvent { detail: "why" }, 400, Some(-32602), None, null.clone()),
         (R::UnknownMethod, 200, Some(-32601), None, null.clone()),
         (R::MalformedMeta { detail: "why" }, 400, Some(-32602), None, null.clone()),
         (R::InvalidParams { detail: text() }, 200, Some(-32602), None, null.clone()),

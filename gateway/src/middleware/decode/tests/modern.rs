@@ -107,8 +107,27 @@ async fn bad_parameters_are_answered_with_200() {
 async fn a_notification_follows_its_header() {
     let front = Front::new();
     let body = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
-    assert_eq!(front.post(&[VERSION, ("mcp-session-id", "ignored")], body).await.status, 202);
+    const METHOD: (&str, &str) = ("mcp-method", "notifications/cancelled");
+    assert_eq!(front.post(&[VERSION, METHOD, ("mcp-session-id", "ignored")], body).await.status, 202);
     assert_eq!(front.passed().version, Version::MODERN);
+    let of = |version: &str| {
+        body.replace("7", &format!(r#"7,"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}"}}"#))
+    };
+    let later = ("mcp-protocol-version", "2099-01-01");
+    for (headers, body, expected) in [
+        (&[VERSION, METHOD][..], of("2026-07-28"), None),
+        (&[VERSION], body.to_owned(), Some(-32020)),
+        (&[VERSION, CALL], body.to_owned(), Some(-32020)),
+        (&[METHOD], of("2026-07-28"), Some(-32020)),
+        (&[VERSION, METHOD], of("2025-11-25"), Some(-32020)),
+        (&[later, METHOD], of("2099-01-01"), Some(-32022)),
+    ] {
+        let answered = Front::new().post(headers, &body).await;
+        match expected {
+            None => assert_eq!(answered.status, 202, "{body}"),
+            Some(code) => assert_eq!((answered.status, answered.code()), (400, code), "{headers:?} {body}"),
+        }
+    }
 }
 
 #[tokio::test]
