@@ -110,6 +110,12 @@ impl Decoder {
         &self.name
     }
 
+    /// Whether that event is a message: one of this name, or without any.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        matches!(&self.name[..], b"" | b"message")
+    }
+
     /// The id of the last event that had one, whether or not it had data:
     /// where a stream that broke off is to be taken up again.
     #[must_use]

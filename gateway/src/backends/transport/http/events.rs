@@ -168,6 +168,10 @@ impl Reading {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
         loop {
             if let Some(message) = self.decoder.next_event() {
+                if !self.decoder.is_message() {
+                    // Another kind of event, which is nobody's.
+                    continue;
+                }
                 self.resumptions = 0;
                 self.last = self.decoder.last_id().is_some().then(|| message.clone());
                 return Poll::Ready(Ok(message));

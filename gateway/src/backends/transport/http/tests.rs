@@ -197,6 +197,7 @@ async fn a_message_that_comes_with_the_head_needs_no_stream() {
     for whole in [
         &b"content-length: 9\r\n\r\ndata: 1\n\n"[..],
         b"content-length: 33\r\n\r\n: hi\n\nevent: message\r\ndata: 1\r\n\r\n",
+        b"content-length: 30\r\n\r\nevent: ping\ndata: 0\n\ndata: 1\n\n",
         b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n",
     ] {
         let (first, mut messages) = begun(whole).await;
