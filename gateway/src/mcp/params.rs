@@ -50,6 +50,8 @@ pub struct Rare {
     pub input_responses: Option<Span>,
     /// `requestState` of the same. Decoded.
     pub request_state: Option<Named>,
+    /// Whether it is no string.
+    pub request_state_malformed: bool,
     /// `taskId` of the methods of tasks. Decoded.
     pub task_id: Option<Named>,
     /// `task` of a call that is to become one (MCP 2025-11-25, "Tasks").
@@ -122,6 +124,12 @@ impl Params {
     #[must_use]
     pub fn input_responses(&self) -> Option<Span> {
         self.rare.as_ref()?.input_responses
+    }
+
+    /// Whether there is a `requestState` that is no string.
+    #[must_use]
+    pub fn has_malformed_state(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.request_state_malformed)
     }
 
     /// `requestState` of a request that is made again.
@@ -227,7 +235,9 @@ impl RawParams {
                 params.rare().input_responses = object(scanner.value()?);
             }
             "requestState" => {
-                params.rare().request_state = Named::read(scanner.value()?, text);
+                let state = Named::read(scanner.value()?, text);
+                let rare = params.rare();
+                (rare.request_state_malformed, rare.request_state) = (state.is_none(), state);
             }
             "taskId" => {
                 params.rare().task_id = Named::read(scanner.value()?, text);

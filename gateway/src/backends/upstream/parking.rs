@@ -183,11 +183,14 @@ impl Shared {
 /// What a stateless client hears where a server wants URLs visited before it
 /// does anything: the request is to be made anew once they were. `None` where
 /// the response is something else.
-pub(super) fn urls_wanted(shared: &Shared, call: &Call, message: &UpstreamMessage) -> Option<Bytes> {
+pub(super) fn urls_wanted(shared: &Shared, call: &Call, message: &UpstreamMessage) -> Option<Result<Bytes, Rejection>> {
     let UpstreamKind::Error { code: URL_ELICITATION_REQUIRED, error, .. } = &message.kind else { return None };
     let request = &call.request;
-    if request.era() != Era::Modern || !request.abilities.can(Question::Url) {
+    if request.era() != Era::Modern {
         return None;
+    }
+    if !request.abilities.can(Question::Url) {
+        return Some(Err(Rejection::MissingCapability { required: Question::Url.required() }));
     }
     let error: Value = serde_json::from_str(message.text(*error)).ok()?;
     let wanted = error["data"]["elicitations"].as_array().filter(|wanted| !wanted.is_empty())?;
@@ -199,7 +202,7 @@ pub(super) fn urls_wanted(shared: &Shared, call: &Call, message: &UpstreamMessag
         format!(r#"{{"method":"elicitation/create","params":{params}}}"#)
     });
     let state = State::Again.seal(&shared.keys, request, &call.callee, &shared.settings.name);
-    Some(input_required(request, (1..).zip(asked), &state))
+    Some(Ok(input_required(request, (1..).zip(asked), &state)))
 }
 
 /// The result that asks a stateless client for input.

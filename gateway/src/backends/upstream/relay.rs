@@ -329,14 +329,16 @@ impl Shared {
         let request = &call.request;
         let (status, code) = match &message.kind {
             UpstreamKind::Result { members, .. } if members.is_error => (CallStatus::Error, None),
-            UpstreamKind::Error { code, .. } => (CallStatus::Error, Some(*code)),
+            UpstreamKind::Error { code, .. } => {
+                (CallStatus::Error, Some(translate::shown_code(request, sent.link.era, *code)))
+            }
             _ => (CallStatus::Success, None),
         };
         sent.answered();
         request.record.set_status(status);
         self.metrics.upstream_request(&self.settings.name, "ok");
         if let Some(wanted) = parking::urls_wanted(self, call, message) {
-            return Ok((wanted, None));
+            return Ok((wanted?, None));
         }
         if let Some(made) = self.made_task(call, &sent.link, message) {
             return Ok((made?, None));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
 use crate::mcp::in_flight::Cancellable;
@@ -29,6 +29,8 @@ pub(super) struct Sent {
     /// Whether an end without an answer means that nobody waits any more.
     cancels: bool,
     answered: bool,
+    /// How long an upstream has that was told of a cancellation.
+    grace: Option<Instant>,
     ends_link: bool,
 }
 
@@ -54,8 +56,8 @@ impl Waiting {
         }
         // What is not told is cancelled by dropping the future.
         let Some(sent) = sent.filter(|sent| sent.must_be_told()) else { return Err(Rejection::Cancelled) };
-        sent.tell();
-        timeout(CANCEL_GRACE, future).await.map_err(|_| Rejection::Cancelled)
+        let end = sent.tell();
+        timeout_at(end, future).await.map_err(|_| Rejection::Cancelled)
     }
 }
 
@@ -72,6 +74,7 @@ impl Sent {
             // (MCP 2025-11-25, "Streamable HTTP", disconnection).
             cancels: request.era() == Era::Modern,
             answered: false,
+            grace: None,
             ends_link: ends_link && link.is_own(),
         }
     }
@@ -92,10 +95,14 @@ impl Sent {
         self.link.era == Era::Legacy || self.link.transport.is_pipe()
     }
 
-    fn tell(&mut self) {
-        self.answered = true;
-        let (link, id) = (Arc::clone(&self.link), self.id);
-        tokio::spawn(async move { cancel(&link, id).await });
+    /// Tells the upstream, once; how long it has to answer all the same.
+    fn tell(&mut self) -> Instant {
+        *self.grace.get_or_insert_with(|| {
+            self.answered = true;
+            let (link, id) = (Arc::clone(&self.link), self.id);
+            tokio::spawn(async move { cancel(&link, id).await });
+            Instant::now() + CANCEL_GRACE
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backends::callee::Callee;
 use crate::mcp::request::McpRequest;
+use crate::mcp::version::Era;
 use crate::rejection::Rejection;
 use crate::seal::{Binding, KeyRing, Purpose, UnixSeconds};
 
@@ -75,7 +76,11 @@ impl State {
         callee: &Callee,
         upstream: &str,
     ) -> Result<Option<Self>, Rejection> {
-        let Some(token) = request.params.request_state() else { return Ok(None) };
+        let Some(token) = request.params.request_state() else {
+            // To call anew would be to call twice.
+            let is_lost = request.era() == Era::Modern && request.params.has_malformed_state();
+            return if is_lost { Err(Rejection::invalid_params("`requestState` must be a string")) } else { Ok(None) };
+        };
         let opened = keys.open(binding(request), &token.text, UnixSeconds::now()).ok();
         let sealed = opened.and_then(|payload| serde_json::from_slice::<Sealed>(&payload).ok());
         let fits = |sealed: &Sealed| {

@@ -5,6 +5,8 @@
 mod content;
 mod errors;
 
+pub(super) use self::errors::shown_code;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -241,7 +243,7 @@ pub(super) fn answer(
             return Err(cannot_bridge(request, "the server asks for input this client cannot give"));
         }
         UpstreamKind::Error { id, error, code } => {
-            edits = errors::edits(request, *code, message.text(*error));
+            edits = errors::edits(request, era, *code, message.text(*error));
             // Without an id the error is taken out of its message.
             let offset = id.map_or(0, |_| error.start());
             for (span, text) in &edits {

@@ -169,6 +169,30 @@ async fn a_cancelled_call_is_cancelled_at_the_upstream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_state_that_is_none_runs_nothing_again() {
+    let body = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"crm__find","requestState":5}}"#;
+    let fixture = calling(|_| Say::result("{}"));
+    let refused = fixture.call(request(Version::MODERN, body)).await.unwrap_err();
+    assert!(matches!(refused, Rejection::InvalidParams { .. }), "{refused:?}");
+    assert!(fixture.script.heard("tools/call").is_empty());
+    // To a client with a handshake it is a member like any other.
+    assert!(fixture.call(request(Version::NEWEST_LEGACY, body)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_goes_on_is_told_of_a_cancellation_once() {
+    const PROGRESS: &str = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":$ID}}"#;
+    let fixture = calling(|_| Say::Slowly(vec![PROGRESS.to_owned(); 100]));
+    let started = Instant::now();
+    let (answer, _) = fixture.cancel(&session(None)).await;
+    let Ok(Answer::Stream(stream)) = answer else { panic!("{answer:?}") };
+    let last = stream.collect::<Vec<_>>().await.pop().unwrap();
+    assert_eq!(last.unwrap_err(), Rejection::Cancelled);
+    assert_eq!(started.elapsed().as_secs(), 2, "the messages go on for ten");
+    assert_eq!(fixture.script.heard("notifications/cancelled").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_its_next_attempt_can_be_cancelled() {
     let fixture = calling(|_| unreachable());
     let (answer, took) = fixture.cancel(&session(None)).await;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -33,6 +34,8 @@ pub(in super::super) enum Say {
     Refusal(u16, i64),
     /// Messages; the stream stays open where the last is not the response.
     Stream(Vec<String>),
+    /// The same, one in a tenth of a second.
+    Slowly(Vec<String>),
     /// The same, of which the first comes along with the head.
     Begun(Vec<String>),
     /// Messages, then the stream breaks off.
@@ -169,6 +172,14 @@ impl Transport for Script {
                 }
                 Say::Stream(messages) => {
                     let messages = stream_of(messages, id).chain(stream::pending()).boxed();
+                    Ok(Reply::Stream { first: None, messages, session: None })
+                }
+                Say::Slowly(messages) => {
+                    let slowly = stream_of(messages, id).then(async |message| {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        message
+                    });
+                    let messages = slowly.chain(stream::pending()).boxed();
                     Ok(Reply::Stream { first: None, messages, session: None })
                 }
                 Say::Begun(mut messages) => {

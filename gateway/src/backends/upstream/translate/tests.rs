@@ -122,7 +122,17 @@ fn a_stateless_client_hears_that_a_result_is_complete() {
 
 #[test]
 fn error_codes_a_stateless_client_does_not_know_become_ones_it_knows() {
-    for (code, shown) in [("-32002", "-32602"), ("-32042", "-32603"), ("-32601", "-32601")] {
+    for (code, shown) in [
+        ("-32002", "-32602"),
+        ("-32042", "-32603"),
+        ("-32601", "-32601"),
+        // What servers with a handshake mean by these is their own.
+        ("-32020", "-32603"),
+        ("-32022", "-32603"),
+        ("-32099", "-32603"),
+        ("-32019", "-32019"),
+        ("-32100", "-32100"),
+    ] {
         for id in ["42", "null"] {
             let error = format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"error":{{ "data":{{"code":1}},"code":{code} ,"message":"m"}}}}"#
