@@ -167,8 +167,8 @@ impl Entry {
     /// What `policy` says about `target`, if it says anything.
     pub(crate) fn new(policy: Arc<Policy>, target: Target<'_>) -> Option<Self> {
         let rules = policy.rules(target);
-        let deny = rules.deny.first_match(target.name()).cloned();
-        let allow = rules.allow.first_match(target.name()).cloned();
+        let deny = rules.deny.first_fit(target).cloned();
+        let allow = rules.allow.first_fit(target).cloned();
         let limits = policy.limits_for(target);
         (deny.is_some() || allow.is_some() || !limits.is_empty()).then_some(Self { policy, deny, allow, limits })
     }

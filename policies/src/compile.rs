@@ -12,7 +12,7 @@ use crate::{
     limit::Limit,
     network::Network,
     subjects::Subjects,
-    tool::{Glob, Globs, Target},
+    tool::{Globs, Target},
     yaml::{Document, Fault, Salvage, member},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -103,7 +103,7 @@ fn policy(entry: PolicyEntry, document: &Document, at: &str, faults: &mut Vec<Fa
         condition,
         limits,
         tools: entry.tools.into(),
-        resources: Rules::of_uris(entry.resources),
+        resources: entry.resources.into(),
         prompts: entry.prompts.into(),
     })
 }
@@ -143,16 +143,6 @@ impl Policy {
 impl From<RulesEntry> for Rules {
     fn from(entry: RulesEntry) -> Self {
         Self { allow: entry.allow.into_iter().collect(), deny: entry.deny.into_iter().collect() }
-    }
-}
-
-impl Rules {
-    /// Rules about resources. Where a pattern may or may not mean a scheme,
-    /// it denies what either would.
-    fn of_uris(entry: RulesEntry) -> Self {
-        let deny = entry.deny.into_iter().map(Glob::of_uris);
-        let deny = deny.flat_map(|glob| [glob.of_all_uris(), Some(glob)].into_iter().flatten());
-        Self { allow: entry.allow.into_iter().map(Glob::of_uris).collect(), deny: deny.collect() }
     }
 }
 

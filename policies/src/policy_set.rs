@@ -85,8 +85,6 @@ impl PolicySet {
 
     /// What `principal` may do with `target`. Decided once and remembered.
     pub fn access(&self, principal: &Principal, target: Target<'_>) -> Arc<Access> {
-        let lowered = target.lowered();
-        let target = lowered.as_deref().map_or(target, Target::Resource);
         let key = KeyRef { fingerprint: principal.fingerprint(), target };
         if let Some(access) = self.accesses.get(&key) {
             return access;
@@ -100,8 +98,6 @@ impl PolicySet {
 
     /// What every policy has to say about a call, and what comes of it.
     pub fn explain(&self, principal: &Principal, target: Target<'_>, facts: &CallFacts<'_>) -> Explanation {
-        let lowered = target.lowered();
-        let target = lowered.as_deref().map_or(target, Target::Resource);
         explain(&self.policies, principal, target, facts)
     }
 

@@ -44,14 +44,6 @@ pub enum GlobError {
 // === impl Target ===
 
 impl<'a> Target<'a> {
-    /// A resource's URI with its scheme in lower case, since schemes know no
-    /// case (RFC 3986 §3.1); `None` where it is written so already, and for all
-    /// else.
-    pub(crate) fn lowered(self) -> Option<String> {
-        let Self::Resource(uri) = self else { return None };
-        lowered(uri, uri.find(':')?)
-    }
-
     /// The name or URI asked for.
     pub fn name(self) -> &'a str {
         match self {
@@ -79,27 +71,32 @@ impl Glob {
         &self.0
     }
 
-    /// The pattern for URIs with schemes in lower case: what of it surely
-    /// stands for a scheme is so, too.
-    pub(crate) fn of_uris(self) -> Self {
-        let scheme = self.0.find([':', '*', '?']).unwrap_or_default();
-        lowered(&self.0, scheme).map_or(self, |lowered| Self(lowered.into()))
-    }
-
-    /// The same with what may stand for a scheme, where that is more.
-    pub(crate) fn of_all_uris(&self) -> Option<Self> {
-        lowered(&self.0, self.0.find(':')?).map(|lowered| Self(lowered.into()))
-    }
-
     /// Whether the pattern stands for `name`.
     pub fn matches(&self, name: &str) -> bool {
-        matches(&self.0, name, |_| true)
+        matches(&self.0, name, |_| true, |expected, character, _| expected == character)
+    }
+
+    /// Whether the pattern stands for what is asked for. Schemes of URIs know
+    /// no case (RFC 3986 §3.1).
+    pub(crate) fn fits(&self, target: Target<'_>) -> bool {
+        let (Target::Resource(uri), Some(scheme)) = (target, target.name().find(':')) else {
+            return self.matches(target.name());
+        };
+        let behind_scheme = uri.len() - scheme;
+        matches(
+            &self.0,
+            uri,
+            |_| true,
+            |expected, character, left| {
+                expected == character || (left >= behind_scheme && expected.eq_ignore_ascii_case(&character))
+            },
+        )
     }
 
     /// Whether this pattern surely stands for every name that `other` does.
     pub(crate) fn covers(&self, other: &Glob) -> bool {
         // In `other` a `*` is many names, which only a `*` can stand for.
-        matches(&self.0, &other.0, |c| c != '*')
+        matches(&self.0, &other.0, |c| c != '*', |expected, character, _| expected == character)
     }
 
     /// Whether some name fits both patterns.
@@ -130,17 +127,11 @@ impl Glob {
     }
 }
 
-/// Text whose first `count` bytes are in lower case; `None` where they are so
-/// already.
-fn lowered(text: &str, count: usize) -> Option<String> {
-    let (scheme, rest) = text.split_at(count);
-    let has_case = scheme.bytes().any(|byte| byte.is_ascii_uppercase());
-    has_case.then(|| scheme.to_ascii_lowercase() + rest)
-}
-
 /// Greedy with one step back to the last `*`: at worst the product of both
 /// lengths, never exponential.
-fn matches(pattern: &str, name: &str, one: impl Fn(char) -> bool) -> bool {
+/// `one` says what a `?` stands for, `same` whether a character does for one
+/// with so many bytes behind it.
+fn matches(pattern: &str, name: &str, one: impl Fn(char) -> bool, same: impl Fn(char, char, usize) -> bool) -> bool {
     let (mut pattern, mut name) = (pattern.chars(), name.chars());
     let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
     loop {
@@ -153,7 +144,7 @@ fn matches(pattern: &str, name: &str, one: impl Fn(char) -> bool) -> bool {
             }
             (None, None) => return true,
             (Some('?'), Some(character)) => one(character),
-            (Some(expected), Some(character)) => expected == character,
+            (Some(expected), Some(character)) => same(expected, character, name.as_str().len()),
             (Some(_), None) => return false,
             (None, Some(_)) => false,
         };
@@ -223,6 +214,11 @@ impl Globs {
     /// The patterns in the order given.
     pub fn new(globs: impl IntoIterator<Item = Glob>) -> Self {
         Self(globs.into_iter().collect())
+    }
+
+    /// The first pattern that stands for what is asked for.
+    pub(crate) fn first_fit(&self, target: Target<'_>) -> Option<&Glob> {
+        self.0.iter().find(|glob| glob.fits(target))
     }
 
     /// The first pattern that stands for `name`.

@@ -45,10 +45,9 @@ fn schemes_know_no_case() {
     let policies = set(r#"
 policies:
   - name: all
-    resources: {allow: ["*"], deny: ["crm+urn:*", "HR+*", "*+FILE:*", "*/Secret:*", "x:Y*"]}
-  - name: some
-    subjects: {roles: [nobody]}
-    resources: {allow: ["*"]}
+    resources:
+      allow: ["*"]
+      deny: ["crm+urn:*", "HR+*", "*+FILE:*", "*/Secret:*", "x:Y*", "*PLANS*", "*Q*Own:*", "Docs/*"]
 "#);
     for (uri, denied) in [
         ("crm+urn:isbn:1", true),
@@ -60,18 +59,26 @@ policies:
         ("crm+file:///x", true),
         ("crm+File:///x", true),
         ("crm://a/Secret:1", true),
+        ("crm://a/secret:1", false),
         ("x:Y1", true),
         ("X:Y1", true),
         ("x:y1", false),
+        ("crm+PLANS://a", true),
+        ("crm+plans://a", true),
+        ("crm://plans", false),
+        ("crm+Q:/a/Own:1", true),
+        ("Docs/a", true),
+        ("docs/a", false),
     ] {
         let decided = decide(&policies, Resource(uri), &json!({}));
         assert_eq!(decided.starts_with("denied by all"), denied, "{uri}: {decided}");
     }
     let policies = set(r#"policies: [{name: some, resources: {allow: ["CRM+urn:A*", "*+FILE:*"]}}]"#);
-    for (uri, allowed) in [("crm+urn:A1", true), ("crm+URN:A1", true), ("crm+urn:a1", false), ("crm+file:x", false)] {
+    for (uri, allowed) in [("crm+urn:A1", true), ("crm+URN:A1", true), ("crm+urn:a1", false), ("crm+file:x", true)] {
         assert_eq!(decide(&policies, Resource(uri), &json!({})).starts_with("allowed"), allowed, "{uri}");
     }
-    assert!(decide(&set(ANALYSTS), Tool("CRM:search"), &json!({})).starts_with("denied"), "names have case");
+    let tools = set(r#"policies: [{name: some, tools: {allow: ["crm:*"]}}]"#);
+    assert!(decide(&tools, Tool("CRM:search"), &json!({})).starts_with("denied"), "names have case");
 }
 
 #[test]
