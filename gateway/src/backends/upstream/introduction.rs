@@ -67,6 +67,11 @@ impl Introduction {
                     capabilities.remove(*name);
                 }
             }
+            if !self.abilities.can(Question::Url)
+                && let Some(elicitation) = capabilities.get_mut("elicitation").and_then(Value::as_object_mut)
+            {
+                elicitation.remove("url");
+            }
             if self.abilities.can(Question::Sampling) {
                 // Where the client cannot, the gateway does.
                 capabilities.entry("sampling").or_insert_with(|| json!({}));

@@ -3,7 +3,7 @@
 //! the stack, and whatever answers it goes back over the connection.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +57,9 @@ pub struct Connection {
     next: AtomicU64,
     /// Whether no more requests are taken.
     is_finishing: AtomicBool,
-    /// Told whenever a request has ended.
+    /// How many of them stand for as long as the client likes.
+    standing: AtomicUsize,
+    /// Told whenever a request has ended, or stands.
     ended: Notify,
     /// To the client.
     out: mpsc::Sender<Bytes>,
@@ -105,6 +107,7 @@ impl Connection {
             requests: Mutex::default(),
             next: AtomicU64::new(0),
             is_finishing: AtomicBool::new(false),
+            standing: AtomicUsize::new(0),
             ended: Notify::new(),
             out,
         })
@@ -197,13 +200,14 @@ impl Connection {
         }
     }
 
-    /// Takes no more requests, and returns once those that run have ended. What
-    /// they wait for, the client's answers, is taken.
+    /// Takes no more requests, and returns once those that run have ended, save
+    /// what would stand for ever. What they wait for, the client's answers, is
+    /// taken.
     pub async fn finish(&self) {
         self.is_finishing.store(true, Ordering::Release);
         loop {
             let ended = self.ended.notified();
-            if self.requests().is_empty() {
+            if self.requests().len() <= self.standing.load(Ordering::Acquire) {
                 return;
             }
             ended.await;
@@ -253,9 +257,12 @@ impl Connection {
             Ok((Answer::Standing(mut standing), ..)) => {
                 // It stands for as long as the client likes.
                 drop(room);
+                self.standing.fetch_add(1, Ordering::AcqRel);
+                self.ended.notify_waiters();
                 while let Some((_, message)) = standing.messages.next().await {
                     self.say(message).await;
                 }
+                self.standing.fetch_sub(1, Ordering::AcqRel);
             }
             Ok((Answer::Accepted, ..)) => {}
             Err(refused) => self.refuse(refused).await,

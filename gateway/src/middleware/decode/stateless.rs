@@ -54,10 +54,9 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Res
 /// Checks a notification, whose body need not say which revision it speaks.
 pub(super) fn check_notification(envelope: &Envelope<'_>, headers: Option<&HeaderMap>) -> Result<(), Rejection> {
     let Some(headers) = headers else { return Ok(()) };
-    if let Some(requested) = &envelope.params.meta.protocol_version {
-        equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
-        served(requested)?;
-    }
+    let requested = envelope.params.meta.protocol_version.as_deref().unwrap_or(Version::MODERN.as_str());
+    equal(headers, &mirror::PROTOCOL_VERSION, requested)?;
+    served(requested)?;
     equal(headers, &mirror::METHOD, envelope.method().unwrap_or_default())
 }
 
