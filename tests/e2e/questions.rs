@@ -174,7 +174,7 @@ fn a_parked_call_is_its_callers_alone_and_goes_on_once() {
     let mut tampered = again.clone();
     tampered["requestState"] = format!("{}x", again["requestState"].as_str().unwrap()).into();
     assert_eq!(code(asking(&client, "old__test_elicitation", &arguments, &tampered)), -32602);
-    assert_eq!(code(asking(&client, "old__test_elicitation", &json!({"message": "other"}), &again)), -32603);
+    assert_eq!(code(asking(&client, "old__test_elicitation", &json!({"message": "other"}), &again)), -32602);
     // All that left the call where it was.
     let ended = asking(&client, "old__test_elicitation", &arguments, &again).json();
     assert!(text(&ended).contains("ada"), "{ended}");

@@ -235,9 +235,12 @@ impl RawParams {
                 params.rare().input_responses = object(scanner.value()?);
             }
             "requestState" => {
-                let state = Named::read(scanner.value()?, text);
+                let value = scanner.value()?;
+                let state = Named::read(value, text);
                 let rare = params.rare();
-                (rare.request_state_malformed, rare.request_state) = (state.is_none(), state);
+                // `null` is what some clients write for none.
+                rare.request_state_malformed = state.is_none() && value != "null";
+                rare.request_state = state;
             }
             "taskId" => {
                 params.rare().task_id = Named::read(scanner.value()?, text);

@@ -143,16 +143,11 @@ impl Shared {
     /// Goes on with a call that waits, with the answers that its client brings.
     pub(super) async fn go_on(self: Arc<Self>, id: u128, request: Box<McpRequest>) -> Result<Answer, Rejection> {
         let digest = fingerprint(&request);
-        let handed = self.parked.take(id, &digest);
-        let waiting = match handed {
-            Some(hand_over) => {
-                let (sender, receiver) = oneshot::channel();
-                let _ = hand_over.send(sender);
-                receiver.await.ok()
-            }
-            None => None,
-        };
-        let Some(Waiting { mut relay, questions, ended }) = waiting else { return Err(Rejection::ParkedCallLost) };
+        let hand_over = self.parked.take(id, &digest)?;
+        let (sender, receiver) = oneshot::channel();
+        let _ = hand_over.send(sender);
+        let waiting = receiver.await.map_err(|_| Rejection::ParkedCallLost)?;
+        let Waiting { mut relay, questions, ended } = waiting;
         let answers = request.params.input_responses().map(|span| request.text(span).to_owned()).unwrap_or_default();
         relay.call.take_up(request);
         let mut open = Vec::new();
@@ -275,10 +270,14 @@ fn push_canonical(out: &mut String, value: &Value) {
 impl Parked {
     /// Takes out the call that waits for the same request; nobody gets it
     /// twice.
-    fn take(&self, id: u128, digest: &[u8; 32]) -> Option<oneshot::Sender<oneshot::Sender<Waiting>>> {
+    fn take(&self, id: u128, digest: &[u8; 32]) -> Result<oneshot::Sender<oneshot::Sender<Waiting>>, Rejection> {
         let mut calls = self.calls();
-        calls.get(&id).filter(|entry| entry.digest == *digest)?;
-        calls.remove(&id).map(|entry| entry.hand_over)
+        match calls.get(&id) {
+            Some(entry) if entry.digest != *digest => {
+                Err(Rejection::invalid_params("this is not the request that waits for the input"))
+            }
+            _ => calls.remove(&id).map(|entry| entry.hand_over).ok_or(Rejection::ParkedCallLost),
+        }
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<u128, Entry>> {

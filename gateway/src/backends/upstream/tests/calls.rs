@@ -175,8 +175,16 @@ async fn a_state_that_is_none_runs_nothing_again() {
     let refused = fixture.call(request(Version::MODERN, body)).await.unwrap_err();
     assert!(matches!(refused, Rejection::InvalidParams { .. }), "{refused:?}");
     assert!(fixture.script.heard("tools/call").is_empty());
-    // To a client with a handshake it is a member like any other.
+    // `null` is none, and to a client with a handshake it is a member like any other.
+    assert!(fixture.call(request(Version::MODERN, &body.replace('5', "null"))).await.is_ok());
     assert!(fixture.call(request(Version::NEWEST_LEGACY, body)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_visits_no_urls_hears_what_it_lacks() {
+    let fixture = calling(|_| Say::error(-32042));
+    let refused = fixture.call(of_modern_client()).await.unwrap_err();
+    assert_eq!(refused, Rejection::MissingCapability { required: serde_json::json!({"elicitation": {"url": {}}}) });
 }
 
 #[tokio::test(start_paused = true)]
