@@ -232,7 +232,7 @@ fn a_parked_call_goes_on_wherever_its_client_comes_back_and_once() {
         let [home, other] = [&home, &other].map(|client| client.clone().at(path));
         let again = parked(&home, tool, &arguments);
         // For another request it is nothing there, either.
-        assert_eq!(code(asking(&other, tool, &json!({"message": "other"}), &again)), -32603);
+        assert_eq!(code(asking(&other, tool, &json!({"message": "other"}), &again)), -32602);
         let ended = asking(&other, tool, &arguments, &again).json();
         assert!(ended["result"]["content"].to_string().contains("ada"), "{ended}");
         assert_eq!(code(asking(&other, tool, &arguments, &again)), -32603);
