@@ -109,6 +109,49 @@ fn what_was_asked_before_the_end_of_input_is_answered() {
     assert_eq!(answered, [1, 2, 3], "{output}");
 }
 
+/// Listens, and reads on until that stands.
+fn listen(input: &mut impl Write, lines: &mut impl Iterator<Item = Value>) {
+    let listen = stateless("l", "subscriptions/listen", &json!({"notifications": {"toolsListChanged": true}}));
+    writeln!(input, "{listen}").unwrap();
+    assert!(lines.any(|message| message["method"] == "notifications/subscriptions/acknowledged"));
+}
+
+fn stateless(id: &str, method: &str, params: &Value) -> Value {
+    let mut params = params.clone();
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+#[test]
+fn what_a_client_listens_to_neither_holds_it_nor_cuts_a_call() {
+    let home = Home::open();
+    process(&home, &[("all", &format!("{{url: \"{}\"}}", upstream::everything()))]);
+    let open = || {
+        let mut child = start(&home, KEY);
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        (child, input, output.lines().map(|line| serde_json_of(&line.unwrap())))
+    };
+    let (mut child, mut input, mut lines) = open();
+    listen(&mut input, &mut lines);
+    writeln!(input, r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":"l"}}}}"#).unwrap();
+    let slow = json!({"name": "all__trigger-long-running-operation", "arguments": {"duration": 1, "steps": 1}});
+    writeln!(input, "{}", stateless("c", "tools/call", &slow)).unwrap();
+    drop(input);
+    let answer = lines.find(|message| message["id"] == "c");
+    assert!(answer.as_ref().is_some_and(|answer| answer["result"]["content"].is_array()), "{answer:?}");
+    assert!(child.wait().unwrap().success());
+
+    let (mut child, mut input, mut lines) = open();
+    listen(&mut input, &mut lines);
+    drop(input);
+    let begun = Instant::now();
+    assert!(child.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "it lingered for {:?}", begun.elapsed());
+}
+
 fn serde_json_of(line: &str) -> Value {
     line.parse().unwrap_or_else(|error| panic!("{error}: {line}"))
 }

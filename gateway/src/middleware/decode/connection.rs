@@ -3,7 +3,7 @@
 //! the stack, and whatever answers it goes back over the connection.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::arrival::Arrival;
 use super::message::{Decoded, Refused};
 use super::{DecodeLayer, Decoder, batch, carry};
-use crate::backends::answer::Answer;
+use crate::backends::answer::{Answer, Standing};
 use crate::mcp::operation::Operation;
 use crate::mcp::request::McpRequest;
 use crate::mcp::session::{Bearer, Session};
@@ -52,17 +52,26 @@ pub struct Connection {
     session: ArcSwapOption<Session>,
     opened: Notify,
     places: Arc<Semaphore>,
-    /// What runs: a number of ours, the id of its request as JSON.
-    requests: Mutex<Vec<(u64, String, AbortHandle)>>,
+    requests: Mutex<Vec<Running>>,
     next: AtomicU64,
     /// Whether no more requests are taken.
     is_finishing: AtomicBool,
-    /// How many of them stand for as long as the client likes.
-    standing: AtomicUsize,
     /// Told whenever a request has ended, or stands.
     ended: Notify,
     /// To the client.
     out: mpsc::Sender<Bytes>,
+}
+
+/// A request that runs.
+#[derive(Debug)]
+struct Running {
+    /// Ours.
+    number: u64,
+    /// The client's, as JSON.
+    id: String,
+    task: AbortHandle,
+    /// Whether it stands for as long as the client likes.
+    stands: bool,
 }
 
 // === impl DecodeLayer ===
@@ -107,7 +116,6 @@ impl Connection {
             requests: Mutex::default(),
             next: AtomicU64::new(0),
             is_finishing: AtomicBool::new(false),
-            standing: AtomicUsize::new(0),
             ended: Notify::new(),
             out,
         })
@@ -152,7 +160,9 @@ impl Connection {
             Operation::Cancelled if request.session.is_none() => return self.cancel(&request),
             // Taken in at once: nobody is asked.
             Operation::Cancelled | Operation::Notified | Operation::Responded { .. } => {
-                return self.serve(messages.clone(), request).await;
+                // None of these stands.
+                self.serve(messages.clone(), request).await;
+                return;
             }
             _ => {}
         }
@@ -168,12 +178,15 @@ impl Connection {
         let mut requests = self.requests();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let task = tokio::spawn(async move {
-            connection.serve(messages, request).await;
-            connection.requests().retain(|(running, ..)| *running != number);
+            if let Some(standing) = connection.serve(messages, request).await {
+                connection.stands(number);
+                connection.hand_on(standing).await;
+            }
+            connection.requests().retain(|running| running.number != number);
             connection.ended.notify_waiters();
             drop(place);
         });
-        requests.push((number, id.unwrap_or_default(), task.abort_handle()));
+        requests.push(Running { number, id: id.unwrap_or_default(), task: task.abort_handle(), stands: false });
     }
 
     /// Hands on what is said to the client of its own accord, as soon as it
@@ -189,10 +202,8 @@ impl Connection {
                 let mut messages = current();
                 let mut request = self.arrival(&messages).into_request(Operation::OpenStream { after: None });
                 (request.version, request.session) = (session.version, Some(session));
-                if let Ok(Answer::Standing(mut standing)) = messages.calls.call(Box::new(request)).await {
-                    while let Some((_, message)) = standing.messages.next().await {
-                        self.say(message).await;
-                    }
+                if let Ok(Answer::Standing(standing)) = messages.calls.call(Box::new(request)).await {
+                    self.hand_on(standing).await;
                 }
                 // What comes meanwhile waits.
                 tokio::time::sleep(PAUSE).await;
@@ -207,7 +218,7 @@ impl Connection {
         self.is_finishing.store(true, Ordering::Release);
         loop {
             let ended = self.ended.notified();
-            if self.requests().len() <= self.standing.load(Ordering::Acquire) {
+            if self.requests().iter().all(|running| running.stands) {
                 return;
             }
             ended.await;
@@ -219,7 +230,7 @@ impl Connection {
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection> + Clone,
     {
-        self.requests().drain(..).for_each(|(.., task)| task.abort());
+        self.requests().drain(..).for_each(|running| running.task.abort());
         if let Some(session) = self.session.swap(None) {
             messages.decoder.sessions.end(&session.id, self.bearer());
             let mut ended = self.arrival(messages).into_request(Operation::SessionEnded);
@@ -229,7 +240,8 @@ impl Connection {
         }
     }
 
-    async fn serve<S>(&self, messages: Messages<S>, request: Box<McpRequest>)
+    /// Serves a request; what stands is left to be handed on.
+    async fn serve<S>(&self, messages: Messages<S>, request: Box<McpRequest>) -> Option<Box<Standing>>
     where
         S: Service<Box<McpRequest>, Response = Answer, Error = Rejection>,
     {
@@ -240,7 +252,8 @@ impl Connection {
         });
         if let Some(None) = room {
             let id = request.id.map(|id| request.text(id).to_owned());
-            return self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
+            self.refuse(Refused { rejection: Rejection::Overloaded, id, era: request.era() }).await;
+            return None;
         }
         match carry(request, messages.calls).await {
             Ok((Answer::Message { message, .. }, ..)) => self.say(message).await,
@@ -254,18 +267,25 @@ impl Connection {
                     self.say(next.unwrap_or_else(|rejection| respond::message(&rejection, &to.id, to.era))).await;
                 }
             }
-            Ok((Answer::Standing(mut standing), ..)) => {
-                // It stands for as long as the client likes.
-                drop(room);
-                self.standing.fetch_add(1, Ordering::AcqRel);
-                self.ended.notify_waiters();
-                while let Some((_, message)) = standing.messages.next().await {
-                    self.say(message).await;
-                }
-                self.standing.fetch_sub(1, Ordering::AcqRel);
-            }
+            Ok((Answer::Standing(standing), ..)) => return Some(standing),
             Ok((Answer::Accepted, ..)) => {}
             Err(refused) => self.refuse(refused).await,
+        }
+        None
+    }
+
+    /// Notes that a request stands.
+    fn stands(&self, number: u64) {
+        if let Some(running) = self.requests().iter_mut().find(|running| running.number == number) {
+            running.stands = true;
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// Hands on what is said of its own accord, while it is.
+    async fn hand_on(&self, mut standing: Box<Standing>) {
+        while let Some((_, message)) = standing.messages.next().await {
+            self.say(message).await;
         }
     }
 
@@ -300,8 +320,8 @@ impl Connection {
     fn cancel(&self, cancelled: &McpRequest) {
         let Some(id) = cancelled.params.request_id.map(|id| cancelled.text(id)) else { return };
         let mut requests = self.requests();
-        if let Some(index) = requests.iter().rposition(|(_, running, _)| running == id) {
-            requests.swap_remove(index).2.abort();
+        if let Some(index) = requests.iter().rposition(|running| running.id == id) {
+            requests.swap_remove(index).task.abort();
             self.ended.notify_waiters();
         }
     }
@@ -310,13 +330,13 @@ impl Connection {
         Bearer { principal: self.principal.name(), server: None }
     }
 
-    fn requests(&self) -> MutexGuard<'_, Vec<(u64, String, AbortHandle)>> {
+    fn requests(&self) -> MutexGuard<'_, Vec<Running>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.requests().drain(..).for_each(|(.., task)| task.abort());
+        self.requests().drain(..).for_each(|running| running.task.abort());
     }
 }
