@@ -27,7 +27,7 @@ impl EventStream {
     ///
     /// If the stream ends before.
     pub(super) async fn endpoint(&mut self) -> Result<Bytes, TransportError> {
-        self.next(b"endpoint").await
+        self.next(|decoder| decoder.name() == b"endpoint").await
     }
 
     /// Waits for the next message. An event without a name is one.
@@ -36,15 +36,14 @@ impl EventStream {
     ///
     /// If the stream ends.
     pub(super) async fn message(&mut self) -> Result<Bytes, TransportError> {
-        self.next(b"message").await
+        self.next(sse::Decoder::is_message).await
     }
 
-    /// The data of the next event of this name; others are nobody's.
-    async fn next(&mut self, wanted: &[u8]) -> Result<Bytes, TransportError> {
+    /// The data of the next event that is wanted; others are nobody's.
+    async fn next(&mut self, is_wanted: impl Fn(&sse::Decoder) -> bool) -> Result<Bytes, TransportError> {
         loop {
             while let Some(data) = self.decoder.next_event() {
-                let name = self.decoder.name();
-                if name == wanted || (name.is_empty() && wanted == b"message") {
+                if is_wanted(&self.decoder) {
                     return Ok(data);
                 }
             }

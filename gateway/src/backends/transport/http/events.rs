@@ -56,9 +56,14 @@ pub(super) fn messages(body: Answer, origin: Origin) -> Messages {
 /// those only how they ended is kept.
 pub(super) fn begun(body: Answer, origin: Origin, cx: &mut Context<'_>) -> (Option<Bytes>, Messages) {
     let mut events = Events::of(body, origin);
-    match events.begin(cx) {
-        Begun::Ended(first, end) => (first, Box::pin(stream::iter([Err(end)]))),
-        Begun::Open(first) => (first, Box::pin(events)),
+    let (first, end) = match Pin::new(&mut events).poll_next(cx) {
+        Poll::Ready(Some(Ok(first))) => (Some(first), events.ended(cx)),
+        Poll::Ready(Some(Err(end))) => (None, Some(end)),
+        Poll::Ready(None) | Poll::Pending => (None, None),
+    };
+    match end {
+        Some(end) => (first, Box::pin(stream::iter([Err(end)]))),
+        None => (first, Box::pin(events)),
     }
 }
 
@@ -68,14 +73,6 @@ enum Events {
     /// It broke off, and is taken up again.
     Resuming(BoxFuture<'static, Result<Reading, TransportError>>),
     Ended,
-}
-
-/// What has come of a stream.
-enum Begun {
-    /// All of it, at most one message, and how it ended.
-    Ended(Option<Bytes>, TransportError),
-    /// Perhaps a message; it goes on.
-    Open(Option<Bytes>),
 }
 
 /// An event stream being read.
@@ -115,19 +112,9 @@ impl Events {
         Self::Reading(Reading { origin, body, decoder, end: None, last: None, resumptions: 0 })
     }
 
-    /// Reads what has come.
-    fn begin(&mut self, cx: &mut Context<'_>) -> Begun {
-        let first = match Pin::new(&mut *self).poll_next(cx) {
-            Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(Some(Err(end))) => return Begun::Ended(None, end),
-            Poll::Ready(None) | Poll::Pending => return Begun::Open(None),
-        };
-        if let Self::Reading(reading) = self
-            && let Some(end) = reading.ended(cx)
-        {
-            return Begun::Ended(Some(first), end);
-        }
-        Begun::Open(Some(first))
+    /// See [`Reading::ended`].
+    fn ended(&mut self, cx: &mut Context<'_>) -> Option<TransportError> {
+        if let Self::Reading(reading) = self { reading.ended(cx) } else { None }
     }
 }
 

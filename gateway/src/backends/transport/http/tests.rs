@@ -334,12 +334,7 @@ async fn a_server_that_dies_midway_is_told_from_one_that_is_not_there() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_midway_says_so() {
-    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
-                 9\r\ndata: 1\n\n\r\n9\r\ndat";
-    let (transport, _serving) = raw_server(vec![head]).await;
-    let Ok(Reply::Stream { first, messages, .. }) = transport.request(outgoing(HeaderMap::new())).await else {
-        panic!()
-    };
+    let (first, messages) = begun(b"transfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n9\r\ndat").await;
     let mut messages = after(first, messages);
     assert_eq!(messages.next().await.unwrap().unwrap(), "1");
     assert!(matches!(messages.next().await, Some(Err(TransportError::Disconnected(_)))));
